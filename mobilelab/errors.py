@@ -1,0 +1,25 @@
+"""The errors that MobileLab raises on purpose.
+
+Each carries one sentence that says what was wrong, where, and what to do.
+Anything else that surfaces as a traceback is a bug of ours.
+"""
+
+
+class MobileLabError(Exception):
+    """Base of every error that MobileLab raises on purpose."""
+
+
+class DataError(MobileLabError):
+    """A data set is missing, damaged, or could not be downloaded."""
+
+
+class ShapeError(MobileLabError):
+    """Two tensors, or a tensor and a model, do not fit each other."""
+
+
+class ModelFileError(MobileLabError):
+    """A model file cannot be used by the loader that was asked to read it."""
+
+
+class MeasureError(MobileLabError):
+    """A measurement could not be taken, so there is no figure to report."""

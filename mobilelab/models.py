@@ -1,0 +1,154 @@
+"""The networks of the course.
+
+``TinyMobileNet`` is the network that the whole walk is about: chapter 01 builds and trains it,
+every later chapter starts from its bundled weights. ``QuantizableTinyMobileNet`` is what
+chapter 03 turns it into.
+"""
+
+from __future__ import annotations
+
+import io
+
+import torch
+from torch import Tensor, nn
+from torch.ao.nn.quantized import FloatFunctional
+from torch.ao.quantization import DeQuantStub, QuantStub
+
+from mobilelab.datasets import Dataset, verified
+from mobilelab.errors import DataError
+
+
+class ConvNormReLU(nn.Sequential):
+    """Convolution without bias, BatchNorm, ReLU: the brick that chapter 01 builds with."""
+
+    def __init__(self, cin: int, cout: int, kernel: int = 1, stride: int = 1, groups: int = 1):
+        super().__init__(
+            nn.Conv2d(cin, cout, kernel, stride, kernel // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(cout),
+            nn.ReLU(),
+        )
+
+
+class InvertedResidual(nn.Module):
+    """The block of MobileNetV2 (Sandler et al. 2018): widen, filter each channel, narrow.
+
+    Input ``(n, cin, h, w)``, output ``(n, cout, h / stride, w / stride)``. The input is added
+    to the output where both have the same shape.
+    """
+
+    def __init__(self, cin: int, cout: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = cin * expansion
+        self.expand = ConvNormReLU(cin, hidden)
+        self.depthwise = ConvNormReLU(hidden, hidden, kernel=3, stride=stride, groups=hidden)
+        self.project = nn.Sequential(nn.Conv2d(hidden, cout, 1, bias=False), nn.BatchNorm2d(cout))
+        self.residual = stride == 1 and cin == cout
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.project(self.depthwise(self.expand(x)))
+        return x + y if self.residual else y
+
+
+class TinyMobileNet(nn.Module):
+    """A MobileNetV2 in miniature for 32x32 images. Chapter 01 builds and trains it.
+
+    Input: float32 ``(n, channels, 32, 32)``. Output: logits ``(n, classes)``.
+    """
+
+    block: type[InvertedResidual] = InvertedResidual
+    #: (expansion, output channels, repeats, stride of the first) of each stage
+    stages = ((1, 16, 1, 1), (4, 32, 2, 2), (4, 64, 3, 2), (4, 128, 2, 1))
+
+    def __init__(self, channels: int = 1, classes: int = 10) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [ConvNormReLU(channels, 16, kernel=3)]
+        width = 16
+        for expansion, out, repeats, stride in self.stages:
+            for i in range(repeats):
+                layers.append(self.block(width, out, stride if i == 0 else 1, expansion))
+                width = out
+        layers.append(ConvNormReLU(width, 512))
+        self.features = nn.Sequential(*layers)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(0.1)
+        self.classifier = nn.Linear(512, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(self.features(x)).flatten(1)
+        return self.classifier(self.dropout(x))
+
+
+class QuantizableInvertedResidual(InvertedResidual):
+    """The same block, with an addition that quantization can observe (chapter 03)."""
+
+    def __init__(self, cin: int, cout: int, stride: int, expansion: int) -> None:
+        super().__init__(cin, cout, stride, expansion)
+        self.skip = FloatFunctional()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.project(self.depthwise(self.expand(x)))
+        return self.skip.add(x, y) if self.residual else y
+
+
+class QuantizableTinyMobileNet(TinyMobileNet):
+    """``TinyMobileNet`` with the doors that int8 needs (chapter 03): same weights, same answers.
+
+    ``quant`` turns float into int8 on the way in, ``dequant`` back on the way out, and the
+    additions go through ``FloatFunctional``. The ``state_dict`` of a ``TinyMobileNet`` fits.
+    """
+
+    block = QuantizableInvertedResidual
+
+    def __init__(self, channels: int = 1, classes: int = 10) -> None:
+        super().__init__(channels, classes)
+        self.quant = QuantStub()
+        self.dequant = DeQuantStub()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(self.features(self.quant(x))).flatten(1)
+        return self.dequant(self.classifier(self.dropout(x)))
+
+    @classmethod
+    def from_float(cls, model: TinyMobileNet) -> QuantizableTinyMobileNet:
+        """A copy of ``model`` with the doors added, in the same mode (train or eval)."""
+        copy = cls(model.features[0][0].in_channels, model.classifier.out_features)
+        copy.load_state_dict(model.state_dict())
+        return copy.train(model.training)
+
+    def fuse(self) -> QuantizableTinyMobileNet:
+        """Merge every conv + BatchNorm (+ ReLU) into one module, in place (chapter 03).
+
+        In training mode the BatchNorm stays inside the merged module, ready for
+        quantization-aware training; in eval mode it is folded into the weights.
+        """
+        fuse = (
+            torch.ao.quantization.fuse_modules_qat
+            if self.training
+            else torch.ao.quantization.fuse_modules
+        )
+        for module in list(self.modules()):
+            if isinstance(module, ConvNormReLU):
+                fuse(module, ["0", "1", "2"], inplace=True)
+            elif isinstance(module, InvertedResidual):
+                fuse(module.project, ["0", "1"], inplace=True)
+        return self
+
+
+def load_trained(data: Dataset | None = None) -> TinyMobileNet:
+    """The network of chapter 01 with its bundled weights, in eval mode.
+
+    Args:
+        data: only the bundled digits have bundled weights; anything else is refused.
+
+    Raises:
+        DataError: if there are no weights for ``data``, or the file is missing or damaged.
+    """
+    if data is not None and data.name != "digits":
+        raise DataError(
+            f"There are no bundled weights for {data.name}; train first, as chapter 01 does "
+            "(mobilelab.training.train), or use the digits."
+        )
+    model = TinyMobileNet()
+    content = io.BytesIO(verified("tinymobilenet.pt").read_bytes())
+    model.load_state_dict(torch.load(content, weights_only=True))
+    return model.eval()

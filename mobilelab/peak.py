@@ -1,0 +1,79 @@
+"""The process whose peak memory is measured. ``measure.peak_memory`` starts it; you don't.
+
+Usage: ``python -m mobilelab.peak FILE SHAPE RUNS``; prints one JSON object.
+
+On Linux the peak ("VmHWM") is reset after the imports, so that what is reported as added is
+the model's alone (proc(5): writing 5 to ``/proc/self/clear_refs``). Elsewhere the peak of the
+whole process life stands in for it, and imports may hide a small model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+
+import psutil
+import torch
+
+from mobilelab.models import TinyMobileNet
+from mobilelab.runtimes import lite
+
+MIB = 2**20
+
+
+def _resident() -> float:
+    return psutil.Process().memory_info().rss / MIB
+
+
+def _reset_peak() -> None:
+    # Not Linux, or not allowed: the peak of the whole process stands in.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak() -> float:
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    except OSError:
+        pass
+    info = psutil.Process().memory_info()
+    if hasattr(info, "peak_wset"):  # Windows
+        return info.peak_wset / MIB
+    import resource  # macOS reports bytes here
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
+
+
+def main(path: str, shape: str, runs: str) -> None:
+    """Load and run the model, and print its peak memory in MiB as JSON."""
+    x = torch.zeros(*json.loads(shape))
+    torch.set_num_threads(1)
+    _reset_peak()
+    before = _resident()
+    with torch.no_grad():
+        if path.endswith(".ptl"):
+            model = lite.load(path)
+        elif path.endswith(".pt"):
+            torch.backends.quantized.engine = "qnnpack"
+            model = torch.jit.load(path)
+        else:
+            state = torch.load(path, weights_only=True)
+            model = TinyMobileNet(x.shape[1], len(state["classifier.bias"]))
+            model.load_state_dict(state)
+            model.eval()
+        for _ in range(int(runs)):
+            model(x)
+    peak = _peak()
+    print(json.dumps({"total_mib": peak, "added_mib": max(0.0, peak - before)}))
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except Exception as error:  # the parent turns it into a MeasureError
+        print(json.dumps({"error": str(error).strip().splitlines()[0]}))
+        sys.exit(1)

@@ -1,0 +1,163 @@
+"""The course's pictures: one function per picture, each returns a matplotlib figure.
+
+Colours are Okabe and Ito's palette (2008), which stays apart for colour-blind readers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from torch import Tensor
+
+from mobilelab.measure import Record
+from mobilelab.report import Budget
+from mobilelab.training import Epoch
+
+BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+SKY, PURPLE, YELLOW, GREY, INK = "#56B4E9", "#CC79A7", "#F0E442", "#999999", "#222222"
+PALETTE = (BLUE, ORANGE, GREEN, RED, SKY, PURPLE, YELLOW, GREY)
+
+
+def figure(width: float = 7, height: float = 3.2) -> Figure:
+    """An empty figure in the course's size (inches) and layout."""
+    return Figure(figsize=(width, height), layout="constrained", dpi=110)
+
+
+def images(
+    pictures: Tensor, titles: Sequence[str], columns: int = 10, wrong: Sequence[int] = ()
+) -> Figure:
+    """Small pictures in a grid.
+
+    Args:
+        pictures: shape ``(n, 1 or 3, h, w)``, any range; each is stretched to its own.
+        titles: one per picture.
+        columns: pictures per row.
+        wrong: positions whose title is set apart in red.
+    """
+    rows = -(-len(pictures) // columns)
+    fig = figure(0.75 * columns, 0.95 * rows)
+    axes = fig.subplots(rows, columns, squeeze=False)
+    for i, ax in enumerate(axes.flat):
+        ax.axis("off")
+        if i < len(pictures):
+            picture = pictures[i].float()
+            picture = (picture - picture.min()) / (picture.max() - picture.min()).clamp(min=1e-9)
+            ax.imshow(picture.permute(1, 2, 0).squeeze(-1), cmap="gray_r", vmin=0, vmax=1)
+            ax.set_title(titles[i], fontsize=9, color=RED if i in wrong else INK)
+    return fig
+
+
+def training_curve(epochs: Sequence[Epoch]) -> Figure:
+    """Loss and accuracy on images that training never sees, epoch by epoch."""
+    fig = figure()
+    left, right = fig.subplots(1, 2)
+    numbers = [epoch.number for epoch in epochs]
+    left.plot(numbers, [epoch.loss for epoch in epochs], "o-", color=BLUE)
+    left.set(xlabel="epoch", ylabel="training loss (nats)", yscale="log")
+    right.plot(numbers, [100 * epoch.accuracy for epoch in epochs], "o-", color=ORANGE)
+    right.set(xlabel="epoch", ylabel="calibration accuracy (%)", ylim=(0, 103))
+    for ax in (left, right):
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.grid(alpha=0.3)
+    return fig
+
+
+def bars(values: Mapping[str, float], label: str, color: str = BLUE) -> Figure:
+    """Horizontal bars, in the order given, each with its value written beside it."""
+    fig = figure(7, 0.8 + 0.28 * len(values))
+    ax = fig.subplots()
+    positions = range(len(values))
+    drawn = ax.barh(positions, list(values.values()), color=color)
+    ax.bar_label(drawn, fmt="%.3g", padding=3, fontsize=8)
+    ax.set_yticks(positions, list(values), fontsize=9)
+    ax.invert_yaxis()
+    ax.margins(x=0.12)
+    ax.set_xlabel(label)
+    ax.spines[["top", "right"]].set_visible(False)
+    return fig
+
+
+def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Figure:
+    """File size against latency; accuracy and broken parity marked; the budget shaded.
+
+    A circle is a variant that answers as the float model does, or nearly; a cross is one whose
+    answers differ. The line across a point is the middle half of its times.
+    """
+    fig = figure(7.5, 4.2)
+    ax = fig.subplots()
+    for i, record in enumerate(records):
+        good = record.verdict != "DIFFERENT"
+        ax.errorbar(
+            record.file_kb,
+            record.median_ms,
+            yerr=record.iqr_ms / 2,
+            fmt="o" if good else "X",
+            markersize=9,
+            color=PALETTE[i % 6] if good else INK,
+        )
+        ax.annotate(
+            f"{record.variant} ({record.accuracy:.1%})",
+            (record.file_kb, record.median_ms),
+            xytext=(8, 5 if i % 2 == 0 else -12),
+            textcoords="offset points",
+            fontsize=8.5,
+        )
+    if budget:
+        ax.axvspan(0, budget.file_kb, color=GREEN, alpha=0.10, lw=0)
+        ax.axvline(budget.file_kb, color=GREEN, lw=1, ls="--")
+        ax.text(
+            budget.file_kb, 1.01, f"budget {budget.file_kb:.0f} kB ", color=GREEN, fontsize=8.5,
+            ha="right", transform=ax.get_xaxis_transform(),
+        )  # fmt: skip
+    ax.set(xlabel="file size (kB)", ylabel="median latency, 1 thread, this host (ms)")
+    ax.set_xlim(0, max(record.file_kb for record in records) * 1.28)
+    ax.set_ylim(0, max(record.median_ms for record in records) * 1.15)
+    ax.grid(alpha=0.3)
+    return fig
+
+
+#: The steps of the walk, with the chapter of each.
+STEPS = (
+    ("train", "01"),
+    ("TorchScript", "02"),
+    ("quantize\nprune", "03"),
+    ("optimize\nfor mobile", "04"),
+    (".ptl", "05"),
+    ("lite\ninterpreter", "05"),
+)
+
+
+def workflow(here: str = "") -> Figure:
+    """The walk from training to the lite interpreter, with the four questions of every arrow.
+
+    Args:
+        here: chapter to mark, for example ``"03"``.
+    """
+    fig = figure(9, 1.9)
+    ax = fig.subplots()
+    ax.axis("off")
+    for i, (name, chapter) in enumerate(STEPS):
+        marked = chapter == here
+        ax.add_patch(
+            FancyBboxPatch(
+                (2 * i, 0), 1.35, 0.9, boxstyle="round,pad=0.08", lw=1.5, edgecolor=BLUE,
+                facecolor=SKY if marked else "white",
+            )
+        )  # fmt: skip
+        ax.text(2 * i + 0.675, 0.52, name, ha="center", va="center", fontsize=10, color=INK)
+        ax.text(2 * i + 0.675, 0.03, chapter, ha="center", va="center", fontsize=8, color=INK)
+        if i:
+            ax.add_patch(
+                FancyArrowPatch(
+                    (2 * i - 0.55, 0.45), (2 * i - 0.1, 0.45), arrowstyle="-|>",
+                    mutation_scale=14, color=ORANGE, lw=2,
+                )
+            )  # fmt: skip
+    ax.text(
+        5.7, -0.62, "at every arrow:  same answers?   how big?   how fast?   how accurate?",
+        ha="center", fontsize=10, color=INK,
+    )  # fmt: skip
+    ax.set(xlim=(-0.3, 11.7), ylim=(-0.85, 1.1))
+    return fig

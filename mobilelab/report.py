@@ -1,0 +1,147 @@
+"""The course's running table, and the budget that it is read against."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from mobilelab.measure import Record
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a model may weigh and take, and how good it must be. Chapter 00 sets it."""
+
+    file_kb: float
+    """Size of the file in kB (1 kB = 1000 bytes), at most."""
+    median_ms: float
+    """Median time of one inference on this host at one thread in milliseconds, at most."""
+    accuracy: float
+    """Share of test images that must be classified correctly, 0 to 1, at least."""
+
+    def misses(self, record: Record) -> list[str]:
+        """What keeps a record from meeting the budget, in words; empty if it meets it."""
+        found = []
+        if record.verdict == "DIFFERENT":
+            found.append("answers differ from the float model")
+        if record.file_kb > self.file_kb:
+            found.append(f"{record.file_kb - self.file_kb:.0f} kB too large")
+        if record.median_ms > self.median_ms:
+            found.append(f"{record.median_ms - self.median_ms:.2f} ms too slow on this host")
+        if record.accuracy < self.accuracy:
+            found.append(f"accuracy {100 * (self.accuracy - record.accuracy):.1f} points too low")
+        return found
+
+    def __str__(self) -> str:
+        return (
+            f"at most {self.file_kb:.0f} kB, at most {self.median_ms:.1f} ms on this host at one "
+            f"thread, at least {self.accuracy:.1%} right"
+        )
+
+
+#: The budget of the course.
+COURSE = Budget(file_kb=500, median_ms=4.0, accuracy=0.98)
+
+_HEADINGS = (
+    "variant",
+    "same answers?",
+    "rel. error",
+    "max diff",
+    "agree",
+    "size",
+    "median",
+    "p95",
+    "peak memory",
+    "accuracy",
+)
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    memory = record.peak_added_mib
+    return (
+        record.variant,
+        record.verdict,
+        f"{record.rel_l2:.0e}" if record.rel_l2 else "0",
+        f"{record.max_abs:.0e}" if record.max_abs else "0",
+        f"{record.agreement:.1%}",
+        f"{record.file_kb:.0f} kB",
+        f"{record.median_ms:.2f} ms",
+        f"{record.p95_ms:.2f} ms",
+        "-" if memory is None else f"+{memory:.1f} MiB",
+        f"{record.accuracy:.1%}",
+    )
+
+
+class Results:
+    """Rows that were measured, shown as a table in a notebook, in a terminal, or as text.
+
+    Args:
+        records: the rows.
+        budget: adds a last column that says whether a row meets it and, if not, why.
+    """
+
+    def __init__(self, records: Iterable[Record], budget: Budget | None = None) -> None:
+        self.records = list(records)
+        self.budget = budget
+
+    def _cells(self) -> tuple[list[str], list[list[str]]]:
+        headings, rows = list(_HEADINGS), [list(_row(record)) for record in self.records]
+        if self.budget:
+            headings.append("budget")
+            for row, record in zip(rows, self.records, strict=True):
+                row.append("; ".join(self.budget.misses(record)) or "met")
+        return headings, rows
+
+    def __repr__(self) -> str:
+        headings, rows = self._cells()
+        widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
+        lines = [headings, ["-" * width for width in widths], *rows]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        )
+
+    def _repr_html_(self) -> str:
+        headings, rows = self._cells()
+        head = "".join(f"<th style='text-align:left'>{html.escape(h)}</th>" for h in headings)
+        body = "".join(
+            "<tr>"
+            + "".join(f"<td style='text-align:left'>{html.escape(c)}</td>" for c in row)
+            + "</tr>"
+            for row in rows
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def rich(self, title: str = "") -> Table:
+        """The table for a terminal."""
+        headings, rows = self._cells()
+        table = Table(title=title)
+        for heading in headings:
+            numeric = heading not in ("variant", "same answers?", "budget")
+            table.add_column(heading, justify="right" if numeric else "left")
+        for row, record in zip(rows, self.records, strict=True):
+            table.add_row(*row, style="bold red" if record.verdict == "DIFFERENT" else None)
+        return table
+
+    def json(self) -> str:
+        """All fields of all rows, host and versions included."""
+        return json.dumps([record.as_dict() for record in self.records], indent=2)
+
+    def csv(self) -> str:
+        """All fields of all rows; those of the host carry the prefix ``host_``."""
+        out = io.StringIO()
+        rows = []
+        for record in self.records:
+            row = record.as_dict()
+            machine = row.pop("host")
+            rows.append({**row, **{f"host_{key}": value for key, value in machine.items()}})
+        writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else [])
+        writer.writeheader()
+        writer.writerows(rows)
+        return out.getvalue()

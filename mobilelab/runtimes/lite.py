@@ -1,0 +1,222 @@
+"""The lite interpreter: load a ``.ptl`` safely, and look inside one (chapter 05).
+
+torch's own loader does not check the archive's checksums: a file with one wrong byte among
+its weights loads and answers wrongly. :func:`load` checks first, and says in one sentence
+what is wrong with a file that is not a ``.ptl``.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.jit.mobile
+from torch import Tensor
+from torch.jit.mobile import LiteScriptModule
+
+from mobilelab.errors import ModelFileError, ShapeError
+
+#: torch's storage classes, as a ``.ptl`` names them: element type and bytes per element
+_STORAGES = {
+    "FloatStorage": ("float32", 4),
+    "DoubleStorage": ("float64", 8),
+    "HalfStorage": ("float16", 2),
+    "BFloat16Storage": ("bfloat16", 2),
+    "QInt8Storage": ("qint8", 1),
+    "QUInt8Storage": ("quint8", 1),
+    "QInt32Storage": ("qint32", 4),
+    "LongStorage": ("int64", 8),
+    "IntStorage": ("int32", 4),
+    "ShortStorage": ("int16", 2),
+    "CharStorage": ("int8", 1),
+    "ByteStorage": ("uint8", 1),
+    "BoolStorage": ("bool", 1),
+}
+
+
+def check(path: str | Path) -> Path:
+    """Refuse, in one sentence, a file that the lite interpreter cannot run as it was saved.
+
+    Raises:
+        ModelFileError: missing, empty, truncated, altered, or not a ``.ptl``.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelFileError(f"There is no file {path}; save one with _save_for_lite_interpreter.")
+    if path.stat().st_size == 0:
+        raise ModelFileError(f"{path.name} is empty; the disk was full or the save was cut off.")
+    if path.read_bytes()[4:8] == b"PTMF":
+        raise ModelFileError(
+            f"{path.name} is a flatbuffer model (bytecode 9), which has no checksums and which the "
+            "published Android and iOS runtimes cannot read; save it without _use_flatbuffer."
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {_inner(name) for name in archive.namelist()}
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
+        raise ModelFileError(
+            f"{path.name} is not a complete model archive (truncated, or another kind of file); "
+            "copy or export it again."
+        ) from error
+    if damaged is not None:
+        raise ModelFileError(
+            f"{path.name} is damaged: the checksum of its record {_inner(damaged)} does not match; "
+            "copy or export it again."
+        )
+    if "bytecode.pkl" not in names:
+        kind = (
+            "a TorchScript file made by .save(); export it with _save_for_lite_interpreter"
+            if "constants.pkl" in names
+            else "a pickled checkpoint (torch.save); script the model and export it with "
+            "_save_for_lite_interpreter"
+            if "data.pkl" in names
+            else "a zip archive without a model; check the path"
+        )
+        raise ModelFileError(f"{path.name} holds no bytecode: it is {kind}.")
+    return path
+
+
+def load(path: str | Path, engine: str = "qnnpack") -> LiteScriptModule:
+    """Load a ``.ptl`` into the lite interpreter.
+
+    Args:
+        path: the file.
+        engine: quantized engine that packs int8 weights while loading; phones have
+            ``qnnpack``. It stays set afterwards.
+
+    Raises:
+        ModelFileError: if the file is not an intact ``.ptl``, or this runtime refuses it.
+    """
+    path = check(path)
+    torch.backends.quantized.engine = engine
+    try:
+        return torch.jit.mobile._load_for_lite_interpreter(str(path))
+    except (RuntimeError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelFileError(
+            f"The lite interpreter refuses {path.name}: {first} (torch {torch.__version__})."
+        ) from error
+
+
+def run(module: LiteScriptModule, x: Tensor, expected: tuple[int, ...]) -> Tensor:
+    """Run a lite module on input of the shape that it was made for.
+
+    A prepacked convolution does not check its input channels: the wrong shape can give a
+    plausible answer instead of an error (chapter 05 shows it).
+
+    Args:
+        module: from :func:`load`.
+        x: input whose shape, batch aside, must equal ``expected``.
+        expected: ``(channels, height, width)``.
+
+    Raises:
+        ShapeError: if it does not.
+    """
+    if tuple(x.shape[1:]) != tuple(expected):
+        raise ShapeError(
+            f"The model expects inputs of shape (n, {', '.join(map(str, expected))}) but got "
+            f"{tuple(x.shape)}; preprocess the image as in training."
+        )
+    return module(x)
+
+
+@dataclass(frozen=True)
+class LiteFile:
+    """What is inside a ``.ptl``."""
+
+    path: Path
+    bytecode_version: int
+    operators: tuple[str, ...]
+    """Operators that a runtime must have to run the file, sorted."""
+    contained_types: tuple[str, ...]
+    """Custom classes that the file needs beyond tensors and numbers, sorted."""
+    dtypes: dict[str, int]
+    """Element type of the stored tensors to their number of bytes."""
+    records: dict[str, int]
+    """Record of the archive to its size in bytes, weights summed up under ``constants/``."""
+
+
+def inspect(path: str | Path) -> LiteFile:
+    """Look into a ``.ptl`` without running it.
+
+    Raises:
+        ModelFileError: as :func:`load`.
+    """
+    module = load(path)
+    path = Path(path)
+    with zipfile.ZipFile(path) as archive:
+        records: dict[str, int] = {}
+        for entry in archive.infolist():
+            name = _inner(entry.filename)
+            group = name.split("/")[0] + "/" if "/" in name else name
+            records[group] = records.get(group, 0) + entry.compress_size
+        prefix = archive.namelist()[0].split("/")[0]
+        dtypes = _dtypes(archive, prefix)
+    return LiteFile(
+        path=path,
+        bytecode_version=torch.jit.mobile._get_model_bytecode_version(str(path)),
+        operators=tuple(sorted(torch.jit.mobile._export_operator_list(module))),
+        contained_types=tuple(
+            sorted(torch.jit.mobile._get_mobile_model_contained_types(str(path)))
+        ),
+        dtypes=dtypes,
+        records=dict(sorted(records.items(), key=lambda item: -item[1])),
+    )
+
+
+def _inner(name: str) -> str:
+    """Record name without the archive's own top folder."""
+    return name.split("/", 1)[-1]
+
+
+class _Nothing:
+    """Stands in for every class and function that a pickle names, so that none is run."""
+
+    name = ""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        pass
+
+    def __new__(cls, *args: object, **kwargs: object) -> _Nothing:
+        return super().__new__(cls)
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+    def __setitem__(self, key: object, value: object) -> None:
+        pass
+
+
+class _StorageCounter(pickle.Unpickler):
+    """Reads which storages a pickle refers to. Resolves no name, so it runs no code."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(io.BytesIO(content))
+        self.storages: dict[str, tuple[str, int]] = {}
+
+    def find_class(self, module: str, name: str) -> type:
+        return type(name, (_Nothing,), {"name": name})
+
+    def persistent_load(self, pid: tuple) -> None:
+        _, storage, key, _, elements = pid
+        dtype, width = _STORAGES.get(storage.name, (storage.name, 0))
+        self.storages[key] = (dtype, elements * width)
+
+
+def _dtypes(archive: zipfile.ZipFile, prefix: str) -> dict[str, int]:
+    """Bytes of each element type among the stored tensors, largest first."""
+    storages: dict[str, tuple[str, int]] = {}
+    for record in ("data.pkl", "bytecode.pkl"):
+        counter = _StorageCounter(archive.read(f"{prefix}/{record}"))
+        counter.load()
+        storages.update({f"{record}:{key}": v for key, v in counter.storages.items()})
+    total: dict[str, int] = {}
+    for dtype, size in storages.values():
+        total[dtype] = total.get(dtype, 0) + size
+    return dict(sorted(total.items(), key=lambda item: -item[1]))

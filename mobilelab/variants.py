@@ -1,0 +1,296 @@
+"""The named steps of the walk, in one place.
+
+The chapters spell each of these recipes out; the tour, the finished table of chapter 05 and
+whatever comes after build the same things from here. Every builder saves a file, and what is
+measured afterwards is that file, loaded again.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+from torch.ao import quantization as tq
+from torch.utils.mobile_optimizer import optimize_for_mobile
+
+from mobilelab import measure, training
+from mobilelab.datasets import Dataset
+from mobilelab.errors import MobileLabError
+from mobilelab.models import InvertedResidual, QuantizableTinyMobileNet, TinyMobileNet
+from mobilelab.runtimes import lite
+
+ENGINE = "qnnpack"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One named step: how to build it, and which chapter teaches it."""
+
+    name: str
+    title: str
+    chapter: str
+    suffix: str
+    build: Callable[[TinyMobileNet, Dataset], nn.Module]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A variant that was built and saved, loaded again from its file."""
+
+    variant: Variant
+    path: Path
+    predict: measure.Predict
+
+
+# --- the recipes --------------------------------------------------------------------------
+
+Recipe = Callable[[TinyMobileNet, Dataset], nn.Module]
+
+
+def _once(recipe: Recipe) -> Recipe:
+    """Remember what a slow recipe made of a model, for as long as the model lives."""
+    made: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
+
+    @wraps(recipe)
+    def remembered(model: TinyMobileNet, data: Dataset) -> nn.Module:
+        if model not in made:
+            made[model] = recipe(model, data)
+        return made[model]
+
+    return remembered
+
+
+def script(model: nn.Module, data: Dataset | None = None) -> torch.jit.ScriptModule:
+    """Compile the source of ``forward``, every branch included (chapter 02)."""
+    return torch.jit.script(model)
+
+
+def freeze(model: nn.Module, data: Dataset | None = None) -> torch.jit.ScriptModule:
+    """Script, then turn weights into constants and fold what can be folded (chapter 02)."""
+    return torch.jit.freeze(torch.jit.script(model))
+
+
+@_once
+def quantize_static(model: TinyMobileNet, data: Dataset) -> nn.Module:
+    """int8 after training: fuse, observe the calibration images, convert (chapter 03)."""
+    torch.backends.quantized.engine = ENGINE
+    quantizable = QuantizableTinyMobileNet.from_float(model).fuse()
+    quantizable.qconfig = tq.get_default_qconfig(ENGINE)
+    prepared = tq.prepare(quantizable)
+    measure.scores(prepared, data.calibration.images)
+    return tq.convert(prepared)
+
+
+def quantize_aware(model: TinyMobileNet, data: Dataset) -> nn.Module:
+    """int8 with one epoch of training in its presence, then convert (chapter 03)."""
+    torch.backends.quantized.engine = ENGINE
+    quantizable = QuantizableTinyMobileNet.from_float(model).train().fuse()
+    quantizable.qconfig = tq.get_default_qat_qconfig(ENGINE)
+    prepared = tq.prepare_qat(quantizable)
+    training.fit(prepared, data, epochs=1, learning_rate=1e-4)
+    return tq.convert(prepared)
+
+
+def prune_channels(model: TinyMobileNet, keep: float = 0.5) -> TinyMobileNet:
+    """Drop whole hidden channels of every block, those with the smallest BatchNorm scale.
+
+    The network that comes out is smaller, not merely full of zeros (chapter 03). It has
+    forgotten a good part of what it knew: train it on with :func:`mobilelab.training.fit`.
+
+    Args:
+        model: left as it is.
+        keep: share of hidden channels to keep, above 0 and at most 1.
+
+    Raises:
+        MobileLabError: if ``keep`` is out of range.
+    """
+    if not 0 < keep <= 1:
+        raise MobileLabError(f"keep is the share of channels that stay, 0 < keep <= 1, not {keep}.")
+    smaller = copy.deepcopy(model)
+    for block in smaller.features:
+        if isinstance(block, InvertedResidual):
+            scale = block.depthwise[1].weight.abs()
+            index = scale.topk(max(1, round(keep * len(scale)))).indices.sort().values
+            _keep_outputs(block.expand[0], index)
+            _keep_norm(block.expand[1], index)
+            _keep_outputs(block.depthwise[0], index)
+            block.depthwise[0].groups = block.depthwise[0].in_channels = len(index)
+            _keep_norm(block.depthwise[1], index)
+            _keep_inputs(block.project[0], index)
+    return smaller
+
+
+def _keep_outputs(conv: nn.Conv2d, index: torch.Tensor) -> None:
+    conv.weight = nn.Parameter(conv.weight.detach()[index].clone())
+    conv.out_channels = len(index)
+
+
+def _keep_inputs(conv: nn.Conv2d, index: torch.Tensor) -> None:
+    conv.weight = nn.Parameter(conv.weight.detach()[:, index].clone())
+    conv.in_channels = len(index)
+
+
+def _keep_norm(norm: nn.BatchNorm2d, index: torch.Tensor) -> None:
+    norm.num_features = len(index)
+    for name in ("weight", "bias"):
+        setattr(norm, name, nn.Parameter(getattr(norm, name).detach()[index].clone()))
+    for name in ("running_mean", "running_var"):
+        setattr(norm, name, getattr(norm, name)[index].clone())
+
+
+@_once
+def pruned(model: TinyMobileNet, data: Dataset) -> TinyMobileNet:
+    """Half of the hidden channels, and three epochs to recover (chapter 03)."""
+    smaller = prune_channels(model, keep=0.5)
+    training.fit(smaller, data, epochs=3, learning_rate=2e-3)
+    return smaller
+
+
+def official_recipe(model: nn.Module, data: Dataset) -> torch.jit.ScriptModule:
+    """Trace, then ``optimize_for_mobile``: as most tutorials print it, and wrong (chapter 04)."""
+    return optimize_for_mobile(torch.jit.trace(model, data.test.images[:1]))
+
+
+def optimize(model: nn.Module) -> torch.jit.ScriptModule:
+    """Script, then ``optimize_for_mobile``: the way that gives the same answers (chapter 04)."""
+    return optimize_for_mobile(torch.jit.script(model))
+
+
+# --- the walk -----------------------------------------------------------------------------
+
+WALK: tuple[Variant, ...] = (
+    Variant("eager", "float32, eager PyTorch", "01", ".state_dict", lambda m, d: m),
+    Variant("scripted", "float32, TorchScript", "02", ".pt", script),
+    Variant("frozen", "float32, TorchScript, frozen", "02", ".pt", freeze),
+    Variant("pruned", "float32, half the channels", "03", ".pt", lambda m, d: script(pruned(m, d))),
+    Variant(
+        "int8", "int8 after training", "03", ".pt", lambda m, d: script(quantize_static(m, d))
+    ),
+    Variant(
+        "int8-qat", "int8 with training", "03", ".pt", lambda m, d: script(quantize_aware(m, d))
+    ),
+    Variant("recipe", "trace + optimize, unchecked", "04", ".ptl", official_recipe),
+    Variant("mobile", "float32, optimized", "05", ".ptl", lambda m, d: optimize(m)),
+    Variant(
+        "mobile-pruned", "half the channels, optimized", "05", ".ptl",
+        lambda m, d: optimize(pruned(m, d)),
+    ),
+    Variant(
+        "mobile-int8", "int8, optimized", "05", ".ptl", lambda m, d: optimize(quantize_static(m, d))
+    ),
+)  # fmt: skip
+
+
+def named(*names: str) -> tuple[Variant, ...]:
+    """The variants of the walk with these names, in the order of the walk.
+
+    Raises:
+        MobileLabError: for a name that the walk does not have.
+    """
+    unknown = set(names) - {variant.name for variant in WALK}
+    if unknown:
+        raise MobileLabError(
+            f"The walk has no variant {', '.join(sorted(unknown))}; it has "
+            f"{', '.join(variant.name for variant in WALK)}."
+        )
+    return tuple(variant for variant in WALK if variant.name in names)
+
+
+def build(variant: Variant, model: TinyMobileNet, data: Dataset, folder: str | Path) -> Built:
+    """Build one variant, save it into ``folder``, and load it again from there.
+
+    Raises:
+        MobileLabError: if the folder cannot be written.
+    """
+    path = Path(folder) / f"{variant.name}{variant.suffix}"
+    made = variant.build(model, data)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if variant.suffix == ".ptl":
+            made._save_for_lite_interpreter(str(path))
+        elif variant.suffix == ".pt":
+            made.save(str(path))
+        else:
+            torch.save(made.state_dict(), path)
+    except (OSError, RuntimeError) as error:
+        raise MobileLabError(
+            f"Could not write {path.name} into {path.parent} ({str(error).splitlines()[0]}); "
+            "choose a folder that you may write to."
+        ) from error
+    if variant.suffix == ".ptl":
+        return Built(variant, path, lite.load(path))
+    if variant.suffix == ".pt":
+        return Built(variant, path, torch.jit.load(str(path)).eval())
+    return Built(variant, path, made)
+
+
+def build_all(
+    model: TinyMobileNet,
+    data: Dataset,
+    folder: str | Path,
+    variants: Iterable[Variant] = WALK,
+    on_step: Callable[[str], None] = lambda name: None,
+) -> list[Built]:
+    """:func:`build` for several variants; ``on_step`` is told each name before its turn."""
+    built = []
+    for variant in variants:
+        on_step(variant.name)
+        built.append(build(variant, model, data, folder))
+    return built
+
+
+def measure_all(
+    built: Iterable[Built],
+    model: TinyMobileNet,
+    data: Dataset,
+    *,
+    threads: int = 1,
+    seconds: float = 1.0,
+    memory: bool = True,
+    on_step: Callable[[str], None] = lambda name: None,
+) -> list[measure.Record]:
+    """Measure built variants side by side: parity, size, latency, peak memory, accuracy.
+
+    Args:
+        built: from :func:`build_all`.
+        model: the float model that every variant is compared with.
+        data: parity and accuracy are taken on its test split, latency on one test image.
+        threads: threads for the latency.
+        seconds: about how long each variant is timed for.
+        memory: also measure peak memory, one fresh process for each variant.
+        on_step: told what is being measured, for a progress bar.
+    """
+    built = list(built)
+    image = data.test.images[:1]
+    reference = measure.scores(model, data.test.images)
+    on_step("answers")
+    outputs = {b.variant.name: measure.scores(b.predict, data.test.images) for b in built}
+    on_step("latency")
+    timings = measure.time_in_turn(
+        {b.variant.name: (lambda b=b: b.predict(image)) for b in built},
+        threads=threads,
+        seconds=seconds,
+    )
+    peaks: dict[str, measure.PeakMemory] = {}
+    if memory:
+        on_step("peak memory")
+        peaks = measure.peak_memories({b.variant.name: b.path for b in built}, tuple(image.shape))
+    return [
+        measure.record(
+            b.variant.name,
+            b.path,
+            outputs[b.variant.name],
+            reference,
+            data.test,
+            timings[b.variant.name],
+            chapter=b.variant.chapter,
+            memory=peaks.get(b.variant.name),
+        )
+        for b in built
+    ]

@@ -1,0 +1,60 @@
+"""Run notebooks and store their outputs, ready to commit.
+
+``python scripts/refresh_notebooks.py notebooks/03_quantization.ipynb ...`` (all of
+``notebooks/`` without arguments). Metadata that changes from run to run is dropped and cell
+ids are numbered, so that a diff shows what a reader would see change. A notebook that fails
+is left as it was.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from rich.console import Console
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def refresh(path: Path) -> None:
+    """Run one notebook in its folder and write it back with its outputs."""
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+    ).execute()
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number:03}"
+        tags = cell.metadata.get("tags", [])
+        cell.metadata = {"tags": tags} if tags else {}
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    nbformat.write(notebook, path)
+
+
+def main(arguments: list[str]) -> int:
+    """Refresh the named notebooks, or all; returns the exit status."""
+    console = Console()
+    paths = [Path(a) for a in arguments] or sorted((ROOT / "notebooks").rglob("[0-9]*.ipynb"))
+    failed = 0
+    for path in paths:
+        start = time.perf_counter()
+        try:
+            refresh(path)
+        except CellExecutionError as error:
+            failed += 1
+            console.print(f"[red]{path.name} failed[/red]\n{error}", markup=True)
+            continue
+        size = path.stat().st_size / 1000
+        console.print(f"{path.name}: {time.perf_counter() - start:.1f} s, {size:.0f} kB")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
