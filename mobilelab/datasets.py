@@ -215,9 +215,10 @@ def _torchvision(name: str, root: Path) -> Dataset:
         try:
             halves.append(cls(str(root), train=train, download=True))
         except Exception as error:  # torchvision raises RuntimeError, OSError, URLError, EOFError
+            first = (str(error).splitlines() or [""])[0].rstrip(":")
             raise DataError(
-                f"Could not get {name} into {root} ({type(error).__name__}: {error}); connect to "
-                "a network and try again, or use the bundled data with --dataset digits."
+                f"Could not get {name} into {root} ({type(error).__name__}: {first}); connect to "
+                "a network and try again, or use the bundled data set, digits."
             ) from error
     raw = torch.cat([_as_nchw(half.data) for half in halves])
     labels = torch.cat([torch.as_tensor(half.targets) for half in halves]).long()

@@ -36,6 +36,9 @@ class InvertedResidual(nn.Module):
     to the output where both have the same shape.
     """
 
+    #: tells TorchScript that the branch on ``residual`` never changes, so it compiles only one
+    __constants__ = ("residual",)
+
     def __init__(self, cin: int, cout: int, stride: int, expansion: int) -> None:
         super().__init__()
         hidden = cin * expansion
@@ -83,7 +86,8 @@ class QuantizableInvertedResidual(InvertedResidual):
 
     def __init__(self, cin: int, cout: int, stride: int, expansion: int) -> None:
         super().__init__(cin, cout, stride, expansion)
-        self.skip = FloatFunctional()
+        if self.residual:
+            self.skip = FloatFunctional()
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.project(self.depthwise(self.expand(x)))

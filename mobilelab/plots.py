@@ -5,6 +5,7 @@ Colours are Okabe and Ito's palette (2008), which stays apart for colour-blind r
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
@@ -20,14 +21,26 @@ SKY, PURPLE, YELLOW, GREY, INK = "#56B4E9", "#CC79A7", "#F0E442", "#999999", "#2
 PALETTE = (BLUE, ORANGE, GREEN, RED, SKY, PURPLE, YELLOW, GREY)
 
 
-def figure(width: float = 7, height: float = 3.2) -> Figure:
-    """An empty figure in the course's size (inches) and layout."""
-    return Figure(figsize=(width, height), layout="constrained", dpi=110)
+class Picture(Figure):
+    """A matplotlib figure that a notebook shows when it is the last line of a cell.
+
+    It is not registered with pyplot, so nothing has to be closed and nothing piles up.
+    """
+
+    def _repr_png_(self) -> bytes:
+        out = io.BytesIO()
+        self.savefig(out, format="png")
+        return out.getvalue()
+
+
+def figure(width: float = 7, height: float = 3.2) -> Picture:
+    """An empty picture in the course's size (inches) and layout."""
+    return Picture(figsize=(width, height), layout="constrained", dpi=110)
 
 
 def images(
     pictures: Tensor, titles: Sequence[str], columns: int = 10, wrong: Sequence[int] = ()
-) -> Figure:
+) -> Picture:
     """Small pictures in a grid.
 
     Args:
@@ -44,12 +57,12 @@ def images(
         if i < len(pictures):
             picture = pictures[i].float()
             picture = (picture - picture.min()) / (picture.max() - picture.min()).clamp(min=1e-9)
-            ax.imshow(picture.permute(1, 2, 0).squeeze(-1), cmap="gray_r", vmin=0, vmax=1)
+            ax.imshow(picture.permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray_r", vmin=0, vmax=1)
             ax.set_title(titles[i], fontsize=9, color=RED if i in wrong else INK)
     return fig
 
 
-def training_curve(epochs: Sequence[Epoch]) -> Figure:
+def training_curve(epochs: Sequence[Epoch]) -> Picture:
     """Loss and accuracy on images that training never sees, epoch by epoch."""
     fig = figure()
     left, right = fig.subplots(1, 2)
@@ -64,7 +77,7 @@ def training_curve(epochs: Sequence[Epoch]) -> Figure:
     return fig
 
 
-def bars(values: Mapping[str, float], label: str, color: str = BLUE) -> Figure:
+def bars(values: Mapping[str, float], label: str, color: str = BLUE) -> Picture:
     """Horizontal bars, in the order given, each with its value written beside it."""
     fig = figure(7, 0.8 + 0.28 * len(values))
     ax = fig.subplots()
@@ -79,41 +92,62 @@ def bars(values: Mapping[str, float], label: str, color: str = BLUE) -> Figure:
     return fig
 
 
-def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Figure:
-    """File size against latency; accuracy and broken parity marked; the budget shaded.
+_VERDICT_COLORS = {"same": BLUE, "close": ORANGE, "DIFFERENT": RED}
+_VERDICT_WORDS = {
+    "same": "same answers as the float model",
+    "close": "close to the float model",
+    "DIFFERENT": "different answers",
+}
 
-    A circle is a variant that answers as the float model does, or nearly; a cross is one whose
-    answers differ. The line across a point is the middle half of its times.
+
+def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture:
+    """File size against latency, with the budget shaded.
+
+    Color and shape say whether a variant answers as the float model does; a filled marker is a
+    ``.ptl``, an open one a file that only the full PyTorch can run. The bar through a marker is
+    the middle half of its times. Names and accuracy stand in the right margin.
     """
-    fig = figure(7.5, 4.2)
+    fig = figure(8.5, 4.8)
     ax = fig.subplots()
-    for i, record in enumerate(records):
-        good = record.verdict != "DIFFERENT"
-        ax.errorbar(
-            record.file_kb,
-            record.median_ms,
-            yerr=record.iqr_ms / 2,
-            fmt="o" if good else "X",
-            markersize=9,
-            color=PALETTE[i % 6] if good else INK,
-        )
-        ax.annotate(
-            f"{record.variant} ({record.accuracy:.1%})",
-            (record.file_kb, record.median_ms),
-            xytext=(8, 5 if i % 2 == 0 else -12),
-            textcoords="offset points",
-            fontsize=8.5,
-        )
+    top = max(record.median_ms for record in records) * 1.15
+    right = max(record.file_kb for record in records) * 1.08
+    ax.set(xlim=(0, right), ylim=(0, top))
     if budget:
         ax.axvspan(0, budget.file_kb, color=GREEN, alpha=0.10, lw=0)
         ax.axvline(budget.file_kb, color=GREEN, lw=1, ls="--")
         ax.text(
-            budget.file_kb, 1.01, f"budget {budget.file_kb:.0f} kB ", color=GREEN, fontsize=8.5,
+            budget.file_kb, 1.01, f"budget {budget.file_kb:.0f} kB ", color=GREEN, fontsize=9,
             ha="right", transform=ax.get_xaxis_transform(),
         )  # fmt: skip
+    # Labels stand in one column, lowest first, pushed apart until none overlap.
+    ordered = sorted(records, key=lambda record: record.median_ms)
+    height, gap = -1.0, 0.062
+    for i, record in enumerate(ordered):
+        color = _VERDICT_COLORS[record.verdict]
+        ax.errorbar(
+            record.file_kb, record.median_ms, yerr=record.iqr_ms / 2, ms=9, color=color,
+            fmt="X" if record.verdict == "DIFFERENT" else "o",
+            mfc=color if record.file.endswith(".ptl") else "white", mew=1.5,
+        )  # fmt: skip
+        room = 1 - gap * (len(ordered) - 1 - i)
+        height = min(max(height + gap, record.median_ms / top), room)
+        ax.annotate(
+            f"{record.variant}  {record.accuracy:.1%}",
+            (record.file_kb, record.median_ms),
+            xytext=(1.03, height),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=9,
+            color=INK,
+            arrowprops={"arrowstyle": "-", "color": color, "lw": 0.7, "shrinkB": 6},
+        )
+    for verdict, color in _VERDICT_COLORS.items():
+        if any(record.verdict == verdict for record in records):
+            marker = "X" if verdict == "DIFFERENT" else "o"
+            ax.plot([], [], marker, color=color, label=_VERDICT_WORDS[verdict])
+    ax.plot([], [], "o", mfc="white", color=GREY, label="open: not a .ptl")
+    fig.legend(loc="outside lower center", ncols=4, fontsize=8.5, frameon=False)
     ax.set(xlabel="file size (kB)", ylabel="median latency, 1 thread, this host (ms)")
-    ax.set_xlim(0, max(record.file_kb for record in records) * 1.28)
-    ax.set_ylim(0, max(record.median_ms for record in records) * 1.15)
     ax.grid(alpha=0.3)
     return fig
 
@@ -129,7 +163,7 @@ STEPS = (
 )
 
 
-def workflow(here: str = "") -> Figure:
+def workflow(here: str = "") -> Picture:
     """The walk from training to the lite interpreter, with the four questions of every arrow.
 
     Args:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rich import box
 from rich.table import Table
 
 from mobilelab.measure import Record
@@ -59,6 +60,19 @@ _HEADINGS = (
     "p95",
     "peak memory",
     "accuracy",
+)
+#: Headings for a terminal, whose cells hold bare numbers.
+_NARROW = (
+    "variant",
+    "same?",
+    "rel.\nerror",
+    "max\ndiff",
+    "agree\n%",
+    "size\nkB",
+    "median\nms",
+    "p95\nms",
+    "peak\nMiB",
+    "right\n%",
 )
 
 
@@ -119,15 +133,24 @@ class Results:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def rich(self, title: str = "") -> Table:
-        """The table for a terminal."""
-        headings, rows = self._cells()
-        table = Table(title=title)
-        for heading in headings:
-            numeric = heading not in ("variant", "same answers?", "budget")
-            table.add_column(heading, justify="right" if numeric else "left")
-        for row, record in zip(rows, self.records, strict=True):
-            table.add_row(*row, style="bold red" if record.verdict == "DIFFERENT" else None)
+        """The table for a terminal of 80 columns; units stand in the headings."""
+        table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+        for i, heading in enumerate(_NARROW):
+            table.add_column(heading, justify="left" if i < 2 else "right", no_wrap=True)
+        for record in self.records:
+            cells = [cell.split(" ")[0].rstrip("%") for cell in _row(record)]
+            table.add_row(*cells, style="bold red" if record.verdict == "DIFFERENT" else None)
         return table
+
+    def verdicts(self) -> list[str]:
+        """One line per record: whether it meets the budget and, if not, what keeps it from it."""
+        if self.budget is None:
+            return []
+        missed = {record.variant: self.budget.misses(record) for record in self.records}
+        return [
+            f"{name}: {'misses it, ' + '; '.join(why) if why else 'meets it'}"
+            for name, why in missed.items()
+        ]
 
     def json(self) -> str:
         """All fields of all rows, host and versions included."""

@@ -26,6 +26,8 @@ from mobilelab.models import InvertedResidual, QuantizableTinyMobileNet, TinyMob
 from mobilelab.runtimes import lite
 
 ENGINE = "qnnpack"
+#: Makes a module to save from the float model, the data and the seed of any training in it.
+Recipe = Callable[[TinyMobileNet, Dataset, int], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Variant:
     title: str
     chapter: str
     suffix: str
-    build: Callable[[TinyMobileNet, Dataset], nn.Module]
+    recipe: Recipe
 
 
 @dataclass(frozen=True)
@@ -50,34 +52,33 @@ class Built:
 
 # --- the recipes --------------------------------------------------------------------------
 
-Recipe = Callable[[TinyMobileNet, Dataset], nn.Module]
-
 
 def _once(recipe: Recipe) -> Recipe:
     """Remember what a slow recipe made of a model, for as long as the model lives."""
-    made: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
+    made: WeakKeyDictionary[nn.Module, dict[tuple[str, int], nn.Module]] = WeakKeyDictionary()
 
     @wraps(recipe)
-    def remembered(model: TinyMobileNet, data: Dataset) -> nn.Module:
-        if model not in made:
-            made[model] = recipe(model, data)
-        return made[model]
+    def remembered(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module:
+        results = made.setdefault(model, {})
+        if (data.name, seed) not in results:
+            results[data.name, seed] = recipe(model, data, seed)
+        return results[data.name, seed]
 
     return remembered
 
 
-def script(model: nn.Module, data: Dataset | None = None) -> torch.jit.ScriptModule:
+def script(model: nn.Module) -> torch.jit.ScriptModule:
     """Compile the source of ``forward``, every branch included (chapter 02)."""
     return torch.jit.script(model)
 
 
-def freeze(model: nn.Module, data: Dataset | None = None) -> torch.jit.ScriptModule:
+def freeze(model: nn.Module) -> torch.jit.ScriptModule:
     """Script, then turn weights into constants and fold what can be folded (chapter 02)."""
     return torch.jit.freeze(torch.jit.script(model))
 
 
 @_once
-def quantize_static(model: TinyMobileNet, data: Dataset) -> nn.Module:
+def quantize_static(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module:
     """int8 after training: fuse, observe the calibration images, convert (chapter 03)."""
     torch.backends.quantized.engine = ENGINE
     quantizable = QuantizableTinyMobileNet.from_float(model).fuse()
@@ -87,13 +88,13 @@ def quantize_static(model: TinyMobileNet, data: Dataset) -> nn.Module:
     return tq.convert(prepared)
 
 
-def quantize_aware(model: TinyMobileNet, data: Dataset) -> nn.Module:
+def quantize_aware(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module:
     """int8 with one epoch of training in its presence, then convert (chapter 03)."""
     torch.backends.quantized.engine = ENGINE
     quantizable = QuantizableTinyMobileNet.from_float(model).train().fuse()
     quantizable.qconfig = tq.get_default_qat_qconfig(ENGINE)
     prepared = tq.prepare_qat(quantizable)
-    training.fit(prepared, data, epochs=1, learning_rate=1e-4)
+    training.fit(prepared, data, epochs=1, learning_rate=1e-4, seed=seed)
     return tq.convert(prepared)
 
 
@@ -145,10 +146,10 @@ def _keep_norm(norm: nn.BatchNorm2d, index: torch.Tensor) -> None:
 
 
 @_once
-def pruned(model: TinyMobileNet, data: Dataset) -> TinyMobileNet:
+def pruned(model: TinyMobileNet, data: Dataset, seed: int = 0) -> TinyMobileNet:
     """Half of the hidden channels, and three epochs to recover (chapter 03)."""
     smaller = prune_channels(model, keep=0.5)
-    training.fit(smaller, data, epochs=3, learning_rate=2e-3)
+    training.fit(smaller, data, epochs=3, learning_rate=2e-3, seed=seed)
     return smaller
 
 
@@ -165,24 +166,31 @@ def optimize(model: nn.Module) -> torch.jit.ScriptModule:
 # --- the walk -----------------------------------------------------------------------------
 
 WALK: tuple[Variant, ...] = (
-    Variant("eager", "float32, eager PyTorch", "01", ".state_dict", lambda m, d: m),
-    Variant("scripted", "float32, TorchScript", "02", ".pt", script),
-    Variant("frozen", "float32, TorchScript, frozen", "02", ".pt", freeze),
-    Variant("pruned", "float32, half the channels", "03", ".pt", lambda m, d: script(pruned(m, d))),
+    Variant("eager", "float32, eager PyTorch", "01", ".state_dict", lambda m, d, s: m),
+    Variant("scripted", "float32, TorchScript", "02", ".pt", lambda m, d, s: script(m)),
+    Variant("frozen", "float32, frozen", "02", ".pt", lambda m, d, s: freeze(m)),
     Variant(
-        "int8", "int8 after training", "03", ".pt", lambda m, d: script(quantize_static(m, d))
+        "pruned", "half the channels", "03", ".pt", lambda m, d, s: script(pruned(m, d, s))
     ),
     Variant(
-        "int8-qat", "int8 with training", "03", ".pt", lambda m, d: script(quantize_aware(m, d))
+        "int8", "int8 after training", "03", ".pt", lambda m, d, s: script(quantize_static(m, d, s))
     ),
-    Variant("recipe", "trace + optimize, unchecked", "04", ".ptl", official_recipe),
-    Variant("mobile", "float32, optimized", "05", ".ptl", lambda m, d: optimize(m)),
+    Variant(
+        "int8-qat", "int8 with training", "03", ".pt",
+        lambda m, d, s: script(quantize_aware(m, d, s)),
+    ),
+    Variant(
+        "recipe", "trace + optimize, unchecked", "04", ".ptl",
+        lambda m, d, s: official_recipe(m, d),
+    ),
+    Variant("mobile", "float32, optimized", "05", ".ptl", lambda m, d, s: optimize(m)),
     Variant(
         "mobile-pruned", "half the channels, optimized", "05", ".ptl",
-        lambda m, d: optimize(pruned(m, d)),
+        lambda m, d, s: optimize(pruned(m, d, s)),
     ),
     Variant(
-        "mobile-int8", "int8, optimized", "05", ".ptl", lambda m, d: optimize(quantize_static(m, d))
+        "mobile-int8", "int8, optimized", "05", ".ptl",
+        lambda m, d, s: optimize(quantize_static(m, d, s)),
     ),
 )  # fmt: skip
 
@@ -202,14 +210,16 @@ def named(*names: str) -> tuple[Variant, ...]:
     return tuple(variant for variant in WALK if variant.name in names)
 
 
-def build(variant: Variant, model: TinyMobileNet, data: Dataset, folder: str | Path) -> Built:
+def build(
+    variant: Variant, model: TinyMobileNet, data: Dataset, folder: str | Path, seed: int = 0
+) -> Built:
     """Build one variant, save it into ``folder``, and load it again from there.
 
     Raises:
         MobileLabError: if the folder cannot be written.
     """
     path = Path(folder) / f"{variant.name}{variant.suffix}"
-    made = variant.build(model, data)
+    made = variant.recipe(model, data, seed)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if variant.suffix == ".ptl":
@@ -235,13 +245,15 @@ def build_all(
     data: Dataset,
     folder: str | Path,
     variants: Iterable[Variant] = WALK,
+    *,
+    seed: int = 0,
     on_step: Callable[[str], None] = lambda name: None,
 ) -> list[Built]:
     """:func:`build` for several variants; ``on_step`` is told each name before its turn."""
     built = []
     for variant in variants:
         on_step(variant.name)
-        built.append(build(variant, model, data, folder))
+        built.append(build(variant, model, data, folder, seed))
     return built
 
 

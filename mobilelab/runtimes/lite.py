@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -38,6 +39,18 @@ _STORAGES = {
     "BoolStorage": ("bool", 1),
 }
 
+#: What zipfile raises for archives that are cut off, altered, or something else altogether.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    NotImplementedError,  # a compression method that is none
+    RuntimeError,  # a flag that says encrypted
+    ValueError,  # a name that is not UTF-8
+)
+
 
 def check(path: str | Path) -> Path:
     """Refuse, in one sentence, a file that the lite interpreter cannot run as it was saved.
@@ -59,7 +72,7 @@ def check(path: str | Path) -> Path:
         with zipfile.ZipFile(path) as archive:
             names = {_inner(name) for name in archive.namelist()}
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
+    except _UNREADABLE as error:
         raise ModelFileError(
             f"{path.name} is not a complete model archive (truncated, or another kind of file); "
             "copy or export it again."

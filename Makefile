@@ -1,0 +1,45 @@
+# make lab    set up, open JupyterLab on the first chapter
+# make test   set up, run every notebook and every test
+# make tour   set up, the whole walk without a browser
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+OUT ?= out/tour
+
+.PHONY: lab test tour setup doctor notebooks format clean
+
+lab: setup
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+test: setup
+	$(BIN)/mobilelab doctor
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+tour: setup
+	$(BIN)/mobilelab tour --out "$(OUT)"
+
+setup: $(READY)
+
+doctor: setup
+	$(BIN)/mobilelab doctor
+
+# Run the notebooks again and store their outputs: make notebooks N=notebooks/03*.ipynb
+notebooks: setup
+	$(BIN)/python scripts/refresh_notebooks.py $(N)
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv out notebooks/out
+
+$(READY): constraints.txt pyproject.toml
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else "MobileLab needs Python 3.10 to 3.13 (3.11 is best) but found %d.%d; install 3.11 or call make with PYTHON=/path/to/python3.11." % v)'
+	@echo "Setting up .venv. The first time this downloads about 3 GB on Linux and takes some minutes."
+	"$(PYTHON)" -m venv .venv
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	@touch $@

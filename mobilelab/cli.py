@@ -1,0 +1,86 @@
+"""The ``mobilelab`` command."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mobilelab import __version__
+from mobilelab import doctor as clinic
+from mobilelab.errors import MobileLabError
+
+app = typer.Typer(
+    help="MobileLab: put a PyTorch model on a phone, measured at every step.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False):
+    if version:
+        Console().print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def doctor() -> None:
+    """Is this machine ready for the course? Exit status 0 if it is."""
+    console = Console()
+    table = Table(title="MobileLab doctor")
+    table.add_column("check")
+    table.add_column("")
+    table.add_column("found", overflow="fold")
+    findings = clinic.examine()
+    for finding in findings:
+        table.add_row(finding.name, "[green]ok[/]" if finding.ok else "[red]no[/]", finding.detail)
+    console.print(table)
+    ill = [finding for finding in findings if not finding.ok]
+    for finding in ill:
+        console.print(f"[red]{finding.name}:[/] {finding.fix}", soft_wrap=True)
+    if ill:
+        raise typer.Exit(1)
+    console.print("All well. make lab opens the course.")
+
+
+@app.command()
+def tour(
+    out: Annotated[Path, typer.Option(help="Folder for the files and results.")] = Path("out/tour"),
+    dataset: Annotated[
+        str, typer.Option(help="digits (bundled), mnist, fashion-mnist or cifar10.")
+    ] = "digits",
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where downloaded data sets are kept.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of every training in the walk.")] = 0,
+    train: Annotated[
+        bool, typer.Option("--train", help="Train from scratch instead of the bundled weights.")
+    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Train for fewer epochs.")] = False,
+) -> None:
+    """Walk from training to the lite interpreter, and measure every step."""
+    from mobilelab import tour as walk
+
+    walk.run(out, dataset=dataset, data_dir=data_dir, seed=seed, train=train, quick=quick)
+
+
+def main() -> None:
+    """Run the command; an error that MobileLab raised on purpose is one sentence."""
+    # TorchScript, eager quantization and the lite interpreter are deprecated; the README and
+    # chapter 02 say so once, a terminal need not repeat it.
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    try:
+        app()
+    except MobileLabError as error:
+        Console(stderr=True).print(f"[red]Error:[/] {error}", soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+import pytest
+import torch
+from matplotlib.text import Text
+from records import record
+
+from mobilelab import plots
+from mobilelab.report import COURSE
+from mobilelab.training import Epoch
+
+
+def drawn(picture):
+    """Draw it for real, and give back all text in it."""
+    assert picture._repr_png_().startswith(b"\x89PNG")
+    return [text.get_text() for ax in picture.axes for text in ax.findobj(match=_is_text)]
+
+
+def _is_text(artist):
+    return hasattr(artist, "get_text")
+
+
+@pytest.mark.parametrize("n", [1, 10, 11])
+def test_images_carry_their_titles(n):
+    picture = plots.images(torch.rand(n, 1, 8, 8), [f"t{i}" for i in range(n)], wrong=[0])
+    assert {f"t{i}" for i in range(n)} <= set(drawn(picture))
+
+
+def test_flat_and_colored_images():
+    drawn(plots.images(torch.zeros(2, 3, 8, 8), ["a", "b"]))
+
+
+def test_training_curve_of_one_epoch_and_of_many():
+    for n in (1, 30):
+        epochs = [Epoch(i, 1 / i, i / n) for i in range(1, n + 1)]
+        assert "training loss (nats)" in drawn(plots.training_curve(epochs))
+
+
+def test_bars_label_their_values():
+    assert {"conv", "3.14"} <= set(drawn(plots.bars({"conv": 3.14159}, "ms")))
+
+
+def test_tradeoff_names_every_variant():
+    records = [record(f"v{i}", median_ms=1.0, file_kb=100.0) for i in range(10)]
+    records.append(record("wrong", verdict="DIFFERENT", median_ms=90.0, file_kb=9000.0))
+    texts = drawn(plots.tradeoff(records, COURSE))
+    assert all(any(text.startswith(f"v{i} ") for text in texts) for i in range(10))
+    assert any(text.startswith("wrong ") for text in texts)
+
+
+def test_tradeoff_labels_do_not_overlap():
+    records = [record(f"v{i}", median_ms=1.0 + i / 100) for i in range(10)]
+    picture = plots.tradeoff(records)
+    picture.canvas.draw()
+    boxes = [
+        Text.get_window_extent(text)  # without the line that leads to the point
+        for text in picture.axes[0].texts
+        if text.get_text().startswith("v")
+    ]
+    assert len(boxes) == 10
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
+
+
+def test_tradeoff_of_a_single_record():
+    drawn(plots.tradeoff([record()]))
+
+
+def test_workflow_marks_the_chapter():
+    texts = drawn(plots.workflow("03"))
+    assert {"01", "02", "03", "04", "05"} <= set(texts)
+    faces = {p.get_facecolor() for p in plots.workflow("03").axes[0].patches}
+    assert len(faces) > len({p.get_facecolor() for p in plots.workflow("").axes[0].patches})

@@ -1,0 +1,63 @@
+import csv
+import io
+import json
+
+from records import record
+from rich.console import Console
+
+from mobilelab.report import Budget, Results
+
+BUDGET = Budget(file_kb=100, median_ms=1.0, accuracy=0.98)
+
+
+def test_exactly_on_the_budget_meets_it():
+    assert BUDGET.misses(record(file_kb=100, median_ms=1.0, accuracy=0.98)) == []
+
+
+def test_every_miss_is_said_in_words():
+    bad = record(file_kb=150, median_ms=1.25, accuracy=0.93, verdict="DIFFERENT")
+    assert BUDGET.misses(bad) == [
+        "answers differ from the float model",
+        "50 kB too large",
+        "0.25 ms too slow on this host",
+        "accuracy 5.0 points too low",
+    ]
+
+
+def test_text_and_html_hold_every_row():
+    results = Results([record("one"), record("<two>", peak_added_mib=None)], BUDGET)
+    text, markup = repr(results), results._repr_html_()
+    assert text.splitlines()[2].startswith("one ")
+    assert text.splitlines()[3].split()[0] == "<two>"
+    assert "&lt;two&gt;" in markup
+    assert markup.count("<tr>") == 3
+    assert "met" in text
+
+
+def test_empty_results():
+    assert repr(Results([])).splitlines()[0].startswith("variant")
+    assert Results([]).csv().strip() == ""
+    assert json.loads(Results([]).json()) == []
+
+
+def test_terminal_table_fits_80_columns():
+    longest = record("mobile-pruned", verdict="DIFFERENT", rel_l2=2.0, max_abs=12.0, file_kb=14000)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(Results([longest]).rich("title"))
+    text = console.export_text()
+    assert "mobile-pruned" in text and "DIFFERENT" in text and "14000" in text
+    assert "…" not in text
+
+
+def test_csv_and_json_say_where_it_was_measured():
+    results = Results([record("one"), record("two", median_ms=2.5)])
+    rows = list(csv.DictReader(io.StringIO(results.csv())))
+    assert [row["variant"] for row in rows] == ["one", "two"]
+    assert float(rows[1]["median_ms"]) == 2.5
+    assert rows[0]["host_cpu"] == "cpu" and rows[0]["host_torch"] == "2.12.1"
+    assert json.loads(results.json())[1]["host"]["cores"] == 2
+
+
+def test_verdicts_name_the_reason():
+    lines = Results([record("good"), record("big", file_kb=300)], BUDGET).verdicts()
+    assert lines == ["good: meets it", "big: misses it, 200 kB too large"]
