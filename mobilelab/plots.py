@@ -139,7 +139,13 @@ def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture
             va="center",
             fontsize=9,
             color=INK,
-            arrowprops={"arrowstyle": "-", "color": color, "lw": 0.7, "shrinkB": 6},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": color,
+                "lw": 0.7,
+                "shrinkB": 6,
+                "relpos": (0, 0.5),
+            },
         )
     for verdict, color in _VERDICT_COLORS.items():
         if any(record.verdict == verdict for record in records):
