@@ -1,0 +1,235 @@
+"""House rules for notebooks. Each rule is also shown to turn red."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from statistics import median
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+PARAMETERS = {"dataset", "data_dir", "seed", "quick"}
+MEASURED = re.compile(r"\d (ms|µs|MiB|s)\b")
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def tags(cell):
+    return set(cell.metadata.get("tags", []))
+
+
+def lines_of_code(source):
+    return sum(
+        bool(line.strip()) and not line.strip().startswith("#") for line in source.split("\n")
+    )
+
+
+def problems(notebook):
+    """Every broken house rule, in words."""
+    found = []
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    cells = code_cells(notebook)
+
+    lengths = [lines_of_code(cell.source) for cell in cells]
+    if lengths and median(lengths) > 6:
+        found.append(f"the median cell has {median(lengths)} lines, more than 6")
+    found += [f"a cell has {n} lines, more than 25" for n in lengths if n > 25]
+
+    found += ["an image has no alt text" for _ in re.findall(r"!\[\s*\]\(", text)]
+    found += [
+        "an <img> has no alt text" for tag in re.findall(r"<img[^>]*>", text) if "alt=" not in tag
+    ]
+    for this, following in zip(notebook.cells, [*notebook.cells[1:], None], strict=True):
+        if this.cell_type == "code" and any("image/png" in o.get("data", {}) for o in this.outputs):
+            described = following is not None and following.source.lstrip().startswith("*Picture:")
+            if not described:
+                found.append(f"a picture is not described in words after: {this.source[-60:]!r}")
+
+    stored = json.dumps([cell.outputs for cell in cells])
+    if re.search(r"/(root|home|Users|tmp)/|site-packages|\.venv", stored) or str(ROOT) in stored:
+        found.append("stored output holds a path of somebody's machine")
+    if re.search(r"0x[0-9a-f]{8,}", stored):
+        found.append("stored output holds an object's address")
+
+    for cell in cells:
+        raised = any(output.output_type == "error" for output in cell.outputs)
+        if raised and "raises-exception" not in tags(cell):
+            found.append(f"a cell failed without the tag raises-exception: {cell.source[:60]!r}")
+        if "raises-exception" in tags(cell) and not raised:
+            found.append(f"a cell should have failed and did not: {cell.source[:60]!r}")
+        if "nbval-ignore-output" in tags(cell):
+            shown = json.dumps(cell.outputs)
+            if not tags(cell) & {"timing", "picture"}:
+                found.append("an ignored output is not tagged timing or picture")
+            elif "image/png" not in shown and not MEASURED.search(shown):
+                found.append(f"an ignored output holds neither: {cell.source[:60]!r}")
+        if re.search(r"NBVAL_\w+", cell.source):
+            found.append("nbval is steered by a comment; use a tag")
+    return found
+
+
+def chapter_problems(notebook):
+    """What only the chapters of the walk must have."""
+    found = []
+    first = notebook.cells[0].source
+    if not re.match(r"# \d\d \S", first):
+        found.append("the first cell is not '# NN Title'")
+    if not re.search(r"\*About \d+ minutes\. You need:", first):
+        found.append("the first cell does not say how long it takes and what is needed")
+    parameters = [cell for cell in code_cells(notebook) if "parameters" in tags(cell)]
+    if (
+        len(parameters) != 1
+        or set(re.findall(r"^(\w+) =", parameters[0].source, re.M)) != PARAMETERS
+    ):
+        found.append(f"there is no parameters cell with {sorted(PARAMETERS)}")
+    opening, closing = (
+        promises(notebook, "## You will be able to"),
+        promises(notebook, "## You can now"),
+    )
+    if not 3 <= len(opening) <= 5:
+        found.append(f"it opens with {len(opening)} promises instead of 3 to 5")
+    kept = [line.split(" → ")[0] for line in closing]
+    if [line.rstrip(".") for line in opening] != kept:
+        found.append("the closing bullets are not the opening ones")
+    headings = " ".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    for line in closing:
+        for number in re.findall(r"\d+", line.split(" → ")[-1] if " → " in line else ""):
+            if not re.search(rf"^## {number}\. ", headings, re.M):
+                found.append(f"a closing bullet points to section {number}, which is not there")
+        if " → " not in line:
+            found.append(f"a closing bullet points nowhere: {line!r}")
+    for wanted in (
+        "## The budget",
+        "### Predict, then run",
+        "## Exercises",
+        "## Explain it",
+        "## Sources",
+    ):
+        if wanted not in headings:
+            found.append(f"there is no {wanted!r}")
+    if headings.count("### Predict, then run") != headings.count("What you chose, and why"):
+        found.append("a prediction is not resolved")
+    for card in re.findall(r"### Exercise [^#]+", headings):
+        if "*Difficulty:" not in card or card.count("<details>") < 3:
+            found.append(f"an exercise card is not complete: {card[:40]!r}")
+    return found
+
+
+def promises(notebook, heading):
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and cell.source.startswith(heading):
+            return [line[2:].strip() for line in cell.source.split("\n") if line.startswith("- ")]
+    return []
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_house_rules(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert problems(notebook) + chapter_problems(notebook) == []
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_notebook_is_small_and_was_run(path):
+    assert path.stat().st_size < 1_000_000
+    notebook = nbformat.read(path, as_version=4)
+    assert any(cell.outputs for cell in code_cells(notebook))
+
+
+def test_the_walk_is_complete():
+    assert [path.stem[:2] for path in CHAPTERS][:6] == ["00", "01", "02", "03", "04", "05"]
+
+
+def test_links_between_chapters_and_into_the_project_lead_somewhere():
+    for path in CHAPTERS:
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "markdown":
+                for target in re.findall(r"\]\((?!https?://|#)([^)#\s]+)", cell.source):
+                    assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_checkout_is_small():
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    size = sum((ROOT / name).stat().st_size for name in listed.split("\0") if name)
+    assert 100_000 < size < 25_000_000
+
+
+def made(*cells):
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = list(cells)
+    return notebook
+
+
+def code(source, outputs=(), tagged=()):
+    return nbformat.v4.new_code_cell(source, outputs=list(outputs), metadata={"tags": list(tagged)})
+
+
+def said(text):
+    return nbformat.v4.new_output("stream", name="stdout", text=text)
+
+
+def raised(message):
+    return nbformat.v4.new_output("error", ename="ValueError", evalue=message, traceback=[message])
+
+
+def shown():
+    return nbformat.v4.new_output("display_data", data={"image/png": "aGVsbG8="})
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        (code("\n".join(["x = 1"] * 26)), "more than 25"),
+        (code("\n".join(["x = 1"] * 7)), "more than 6"),
+        (code("x", [said("/home/ann/model.pt")]), "path of somebody's machine"),
+        (code("x", [said("<object at 0x7f54a576e7f0>")]), "object's address"),
+        (code("x", [raised("no")]), "without the tag raises-exception"),
+        (code("x", tagged=["raises-exception"]), "should have failed and did not"),
+        (code("x", [said("1 ms")], ["nbval-ignore-output"]), "not tagged timing or picture"),
+        (code("x", [said("98 %")], ["nbval-ignore-output", "timing"]), "holds neither"),
+        (code("# NBVAL_IGNORE_OUTPUT\nx"), "use a tag"),
+        (code("x", [shown()]), "not described in words"),
+        (nbformat.v4.new_markdown_cell("![](a.png)"), "no alt text"),
+        (nbformat.v4.new_markdown_cell("<img src='a.png'>"), "no alt text"),
+    ],
+)
+def test_each_rule_turns_red(cell, words):
+    assert any(words in problem for problem in problems(made(cell)))
+
+
+def test_rules_turn_green():
+    described = nbformat.v4.new_markdown_cell("*Picture: a line.* And ![a line](a.png).")
+    fine = [
+        code("x", [said("1.5 ms")], ["nbval-ignore-output", "timing"]),
+        code("x", [raised("expected")], ["raises-exception"]),
+        code("x", [shown()], ["nbval-ignore-output", "picture"]),
+        described,
+    ]
+    assert problems(made(*fine)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("→ section 2", "", "points nowhere"),
+        ("→ section 2", "→ section 77", "section 77, which is not there"),
+        ("- Check that this machine is ready →", "- Check this machine →", "not the opening ones"),
+        ("*About 20 minutes.", "*A while.", "how long it takes"),
+        ("seed = 0", "", "no parameters cell"),
+        ("What you chose, and why", "Answer", "prediction is not resolved"),
+        ("## Explain it", "## Anything else", "no '## Explain it'"),
+        ("*Difficulty: easy · 5 minutes*", "", "exercise card is not complete"),
+    ],
+)
+def test_each_chapter_rule_turns_red(old, new, words):
+    notebook = nbformat.read(CHAPTERS[0], as_version=4)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace(old, new)
+    assert any(words in problem for problem in chapter_problems(notebook))

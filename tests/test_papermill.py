@@ -1,0 +1,66 @@
+"""The chapters as an instructor runs them: from the command line, on another data set."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from test_datasets import make_mnist_like
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+
+
+def papermill(source, target, *parameters):
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "papermill", "--engine", "mobilelab",
+         "--no-progress-bar", str(source), str(target), *map(str, parameters)],
+        capture_output=True, text=True, cwd=target.parent,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_chapter_runs_on_another_data_set(tmp_path, path):
+    make_mnist_like(tmp_path / "cache", "FashionMNIST", train=300, test=120)
+    done = papermill(
+        path, tmp_path / "out.ipynb",
+        "-p", "dataset", "fashion-mnist", "-p", "data_dir", tmp_path / "cache",
+        "-p", "seed", 7, "-p", "quick", True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    notebook = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    injected = [c for c in notebook.cells if "injected-parameters" in c.metadata.get("tags", [])]
+    assert len(injected) == 1
+    assert 'dataset = "fashion-mnist"' in injected[0].source
+    ran = [c.execution_count for c in notebook.cells if c.cell_type == "code"]
+    assert None not in ran
+
+
+def small(tmp_path, source, tags=()):
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata.kernelspec = {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }
+    notebook.cells = [
+        nbformat.v4.new_code_cell(source, metadata={"tags": list(tags)}),
+        nbformat.v4.new_code_cell("print('reached')"),
+    ]
+    nbformat.write(notebook, tmp_path / "in.ipynb")
+    return papermill(tmp_path / "in.ipynb", tmp_path / "out.ipynb")
+
+
+def test_expected_error_is_kept_as_text_and_the_run_goes_on(tmp_path):
+    done = small(tmp_path, "raise ValueError('on purpose')", ["raises-exception"])
+    assert done.returncode == 0, done.stderr
+    cells = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
+    assert "on purpose" in cells[0].outputs[0].text
+    assert cells[1].outputs[0].text == "reached\n"
+
+
+def test_unexpected_error_still_fails(tmp_path):
+    done = small(tmp_path, "raise ValueError('by accident')")
+    assert done.returncode == 1
+    assert "by accident" in done.stderr
