@@ -17,11 +17,12 @@ from mobilelab.errors import ShapeError
 #: Relative L2 error up to which two float computations count as the same answers. Reordering
 #: float32 arithmetic costs about 1e-7 to 1e-6; a wrong answer is around 1.
 SAME = 1e-4
-#: Share of equal predictions from which a quantized or pruned model counts as close.
-CLOSE = 0.97
+#: What still counts as close, for a quantized or pruned model: at most this relative L2 error,
+#: and at least this share of equal predictions.
+CLOSE, AGREE = 0.5, 0.97
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Parity:
     """How far a candidate's outputs are from the reference's."""
 
@@ -40,9 +41,10 @@ class Parity:
         """``same`` (float rounding only), ``close`` (quantized, pruned) or ``DIFFERENT``."""
         if self.rel_l2 <= SAME and self.agreement == 1.0:
             return "same"
-        return "close" if self.agreement >= CLOSE else "DIFFERENT"
+        close = self.rel_l2 <= CLOSE and self.agreement >= AGREE
+        return "close" if close else "DIFFERENT"
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return (
             f"{self.verdict}: relative error {self.rel_l2:.1e}, largest difference "
             f"{self.max_abs:.1e}, {self.agreement:.1%} of {self.inputs} predictions agree"

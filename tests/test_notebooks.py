@@ -96,7 +96,7 @@ def chapter_problems(notebook):
     kept = [line.split(" → ")[0] for line in closing]
     if [line.rstrip(".") for line in opening] != kept:
         found.append("the closing bullets are not the opening ones")
-    headings = " ".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    headings = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     for line in closing:
         for number in re.findall(r"\d+", line.split(" → ")[-1] if " → " in line else ""):
             if not re.search(rf"^## {number}\. ", headings, re.M):

@@ -29,6 +29,11 @@ def test_small_error_with_equal_predictions_is_close_not_same():
     assert parity.compare(scores, scores * 1.01).verdict == "close"
 
 
+def test_equal_predictions_do_not_excuse_a_large_error():
+    scores = torch.eye(10) * 10
+    assert parity.compare(scores, scores * 1.6).verdict == "DIFFERENT"
+
+
 def test_tiny_error_that_flips_a_prediction_is_not_the_same():
     reference = torch.tensor([[1.0, 1.0 + 1e-7, 0.0]])
     candidate = torch.tensor([[1.0 + 1e-6, 1.0, 0.0]])

@@ -88,7 +88,7 @@ def verify(task: str, cases: Iterable[Case]) -> Check:
         if got is None:
             return Check(task, [], "not done yet. Replace None in the cell above and run both.")
         ok = _equal(case.expected, got, case.tolerance)
-        outcomes.append(Outcome(case.name, ok, _show(case.expected), _show(got), case.hint))
+        outcomes.append(Outcome(case.name, ok, *_side_by_side(case, got), case.hint))
     return Check(task, outcomes)
 
 
@@ -100,12 +100,25 @@ def _equal(expected: object, got: object, tolerance: float) -> bool:
             and torch.allclose(got.double(), expected.double(), rtol=0, atol=tolerance)
         )
     if isinstance(expected, bool) or isinstance(got, bool):
-        return isinstance(got, bool) and got == expected
+        return expected is got
     if isinstance(expected, (int, float)):
         if isinstance(got, Tensor) and got.numel() == 1:
             got = got.item()
         return isinstance(got, (int, float)) and abs(got - expected) <= tolerance
     return type(got) is type(expected) and got == expected
+
+
+def _side_by_side(case: Case, got: object) -> tuple[str, str]:
+    """Expected and got as text; of two tensors, the first element in which they differ."""
+    if isinstance(case.expected, Tensor) and isinstance(got, Tensor):
+        expected = case.expected
+        if got.shape == expected.shape:
+            near = torch.isclose(got.double(), expected.double(), rtol=0, atol=case.tolerance)
+            for place in (~near).nonzero().tolist()[:1]:
+                where = f" at position {place}" if place else ""
+                at = tuple(place)
+                return f"{expected[at].item():.6g}{where}", f"{got[at].item():.6g}{where}"
+    return _show(case.expected), _show(got)
 
 
 def _show(value: object) -> str:

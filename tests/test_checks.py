@@ -1,0 +1,137 @@
+"""Every exercise check passes its right solutions and fails its typical wrong ones, with a hint."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+
+from mobilelab import checks, models
+from mobilelab.checks import Case, ch00, ch01, ch02, ch03, ch04, ch05, verify
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: How each check takes a solution of ``tests/solutions``.
+CHECKS = {
+    "ch00": {
+        "weights": lambda s: ch00.check_weights(*s(), models.TinyMobileNet()),
+        "misses": ch00.check_misses,
+    },
+    "ch01": {
+        "conv_weights": ch01.check_conv_weights,
+        "conv_macs": ch01.check_conv_macs,
+        "p95": ch01.check_p95,
+    },
+    "ch02": {
+        "frozen_by_trace": lambda s: ch02.check_frozen_by_trace(s()),
+        "reject": ch02.check_reject,
+        "export": ch02.check_export,
+    },
+    "ch03": {
+        "scale_zero_point": ch03.check_scale_zero_point,
+        "fake_quantize": ch03.check_fake_quantize,
+        "repaired_recipe": ch03.check_repaired_recipe,
+        "block_weights": ch03.check_block_weights,
+    },
+    "ch04": {
+        "fold": ch04.check_fold,
+        "mobile": ch04.check_mobile,
+        "guard": ch04.check_guard,
+    },
+    "ch05": {
+        "operators": lambda s: ch05.check_operators(s()),
+        "prepare": ch05.check_prepare,
+        "verdict": ch05.check_verdict,
+    },
+}
+
+
+def solutions():
+    for path in sorted((ROOT / "tests" / "solutions").glob("ch*.py")):
+        spec = importlib.util.spec_from_file_location(f"solutions_{path.stem}", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        for name in vars(module):
+            if match := re.fullmatch(r"(right|wrong)_(.+?)(_\d+)?", name):
+                yield pytest.param(
+                    path.stem, match[2], match[1], getattr(module, name), id=f"{path.stem}-{name}"
+                )
+
+
+@pytest.fixture(autouse=True)
+def one_engine():
+    before = torch.backends.quantized.engine
+    torch.backends.quantized.engine = "qnnpack"
+    yield
+    torch.backends.quantized.engine = before
+
+
+@pytest.mark.parametrize(("chapter", "task", "kind", "solution"), list(solutions()))
+def test_solution(chapter, task, kind, solution):
+    check = CHECKS[chapter][task](solution)
+    if kind == "right":
+        assert check.passed, repr(check)
+        assert "Well done" in repr(check)
+    else:
+        assert not check.passed, repr(check)
+        wrong = [outcome for outcome in check.outcomes if not outcome.ok]
+        assert wrong, f"a wrong answer must not count as not begun: {check!r}"
+        assert all(outcome.hint and outcome.expected != outcome.got for outcome in wrong)
+
+
+def test_every_check_has_a_right_and_two_wrong_solutions():
+    found = {}
+    for parameter in solutions():
+        chapter, task, kind, _ = parameter.values
+        found.setdefault((chapter, task), []).append(kind)
+    assert set(found) == {(c, task) for c, tasks in CHECKS.items() for task in tasks}
+    assert all(kinds.count("right") >= 1 and kinds.count("wrong") >= 2 for kinds in found.values())
+
+
+def test_every_check_is_used_in_its_chapter():
+    for chapter, tasks in CHECKS.items():
+        (path,) = (ROOT / "notebooks").glob(f"{chapter[2:]}_*.ipynb")
+        source = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells)
+        assert set(re.findall(rf"{chapter}\.check_(\w+)\(", source)) == set(tasks)
+
+
+def test_not_begun_is_not_wrong():
+    def task():
+        raise NotImplementedError
+
+    assert "not done yet" in repr(verify("t", [Case("a", task, 1, "h")]))
+    assert "not done yet" in repr(verify("t", [Case("a", lambda: None, 1, "h")]))
+    assert not verify("t", [Case("a", lambda: None, 1, "h")]).passed
+    assert not verify("t", []).passed
+
+
+def test_an_exception_is_an_answer():
+    check = verify("t", [Case("a", lambda: 1 / 0, 1, "h"), Case("b", lambda: 2, 2, "h")])
+    assert [outcome.ok for outcome in check.outcomes] == [False, True]
+    assert "got      ZeroDivisionError: division by zero" in repr(check)
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "tolerance", "equal"),
+    [
+        (1, 1.0, 0, True),
+        (1, 1.4, 0.5, True),
+        (1, 1.6, 0.5, False),
+        (1, True, 0, False),
+        (True, 1, 0, False),
+        (1, torch.tensor(1.0), 0, True),
+        (1, torch.tensor([1.0, 1.0]), 0, False),
+        (1, "1", 0, False),
+        (1, float("nan"), 0, False),
+        ([1], (1,), 0, False),
+        ({"a"}, {"a"}, 0, True),
+        (torch.ones(2), torch.ones(2, dtype=torch.float64), 0, True),
+        (torch.ones(2), torch.ones(2, 1), 0, False),
+        (torch.ones(2), [1.0, 1.0], 0, False),
+        (torch.ones(2), torch.full((2,), float("nan")), 0, False),
+    ],
+)
+def test_equality_is_strict(expected, got, tolerance, equal):
+    assert checks._equal(expected, got, tolerance) is equal
