@@ -16,8 +16,8 @@ def name_cells(here: int) -> None:
     """Call the code cells ``cell-1``, ``cell-2``, ... in error messages from now on.
 
     Args:
-        here: the number of the code cell that calls this, counted from 1. A kernel that is
-            asked nothing but to run cells does not always know it.
+        here: the number of the code cell that calls this, counted from 1. The kernel's own
+            count is not used: it is not the same under every tool that runs notebooks.
 
     The names reach ipykernel through ``IPYKERNEL_CELL_NAME``, which it reads whenever it
     compiles a cell. Outside IPython nothing happens.
@@ -25,7 +25,7 @@ def name_cells(here: int) -> None:
     shell = get_ipython()
     if shell is None:
         return
-    number = itertools.count(max(shell.execution_count, here) + 1)
+    number = itertools.count(here + 1)
     shell.events.register(
         "pre_run_cell",
         lambda info: os.environ.update(IPYKERNEL_CELL_NAME=f"cell-{next(number)}"),

@@ -128,6 +128,7 @@ def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture
             record.file_kb, record.median_ms, yerr=record.iqr_ms / 2, ms=9, color=color,
             fmt="X" if record.verdict == "DIFFERENT" else "o",
             mfc=color if record.file.endswith(".ptl") else "white", mew=1.5,
+            zorder=3 if record.file.endswith(".ptl") else 2,
         )  # fmt: skip
         room = 1 - gap * (len(ordered) - 1 - i)
         height = min(max(height + gap, record.median_ms / top), room)

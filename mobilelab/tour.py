@@ -11,7 +11,7 @@ from mobilelab import datasets, measure, plots, report, training, variants
 from mobilelab.errors import MobileLabError
 
 #: Variants that only rewrite float arithmetic: they must answer as the float model does.
-LOSSLESS = ("scripted", "frozen", "mobile")
+LOSSLESS = ("scripted", "frozen", "mobile", "mobile-nhwc")
 
 
 def _progress(console: Console) -> Progress:

@@ -163,6 +163,18 @@ def optimize(model: nn.Module) -> torch.jit.ScriptModule:
     return optimize_for_mobile(torch.jit.script(model))
 
 
+class ChannelsLast(nn.Module):
+    """The network with its input labeled channels-last, as XNNPACK reads it (chapter 04)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Scores ``(n, classes)`` of images ``(n, channels, h, w)`` in any memory format."""
+        return self.network(x.to(memory_format=torch.channels_last))
+
+
 # --- the walk -----------------------------------------------------------------------------
 
 WALK: tuple[Variant, ...] = (
@@ -184,6 +196,10 @@ WALK: tuple[Variant, ...] = (
         lambda m, d, s: official_recipe(m, d),
     ),
     Variant("mobile", "float32, optimized", "05", ".ptl", lambda m, d, s: optimize(m)),
+    Variant(
+        "mobile-nhwc", "float32, optimized, channels-last", "05", ".ptl",
+        lambda m, d, s: optimize(ChannelsLast(m).eval()),
+    ),
     Variant(
         "mobile-pruned", "half the channels, optimized", "05", ".ptl",
         lambda m, d, s: optimize(pruned(m, d, s)),

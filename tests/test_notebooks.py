@@ -233,3 +233,10 @@ def test_each_chapter_rule_turns_red(old, new, words):
     for cell in notebook.cells:
         cell.source = cell.source.replace(old, new)
     assert any(words in problem for problem in chapter_problems(notebook))
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_cells_that_are_named_are_counted_right(path):
+    for number, cell in enumerate(code_cells(nbformat.read(path, as_version=4)), start=1):
+        for here in re.findall(r"name_cells\(here=(\d+)\)", cell.source):
+            assert int(here) == number

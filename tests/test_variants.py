@@ -22,7 +22,7 @@ def test_the_walk_is_complete(walk):
     assert all(built.path.is_file() for built, _ in walk.values())
 
 
-@pytest.mark.parametrize("name", ["eager", "scripted", "frozen", "mobile"])
+@pytest.mark.parametrize("name", ["eager", "scripted", "frozen", "mobile", "mobile-nhwc"])
 def test_rewriting_float_arithmetic_keeps_the_answers(walk, name):
     assert walk[name][1].verdict == "same"
 
