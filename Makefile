@@ -16,7 +16,8 @@ test: setup
 	$(BIN)/mobilelab doctor
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+# Two workers with one thread each: on two cores, more threads only wait for each other.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope --durations=12
 
 tour: setup
 	$(BIN)/mobilelab tour --out "$(OUT)"

@@ -36,6 +36,21 @@ from torch.utils.benchmark import Timer  # noqa: E402
 Predict = Callable[[Tensor], Tensor]
 
 
+def _size_the_mobile_pool() -> None:
+    """Make "one thread" mean one thread for QNNPACK and XNNPACK as well.
+
+    Their kernels run in a pool of threads that torch makes once per process, as large as
+    the number of threads at that moment, and never resizes. Made at two threads it goes on
+    using two when torch is set to one. So it is made here, at one.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
+
+
+_size_the_mobile_pool()
+
+
 # --- size ---------------------------------------------------------------------------------
 
 
@@ -131,7 +146,8 @@ def time_in_turn(
 
     Args:
         calls: name to a function without arguments.
-        threads: threads that torch may use inside a call.
+        threads: threads that torch may use inside a call. QNNPACK's and XNNPACK's kernels use
+            one in any case (see ``_size_the_mobile_pool``).
         warmup: calls of each before anything is counted.
         seconds: about how long each call may be measured for in all.
         most: number of samples at most, ``least`` at least. One sample is one call.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -71,6 +72,7 @@ def run(
         else:
             model = training.starting_model(data)
             progress.update(step, description="loaded the bundled weights", total=1, completed=1)
+        torch.set_num_threads(1)  # as the budget counts; and two spin when the host is busy
         step = progress.add_task("building", total=len(variants.WALK))
         built = variants.build_all(
             model,

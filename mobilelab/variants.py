@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -20,7 +20,7 @@ from torch.ao import quantization as tq
 from torch.utils.mobile_optimizer import optimize_for_mobile
 
 from mobilelab import measure, training
-from mobilelab.datasets import Dataset
+from mobilelab.datasets import Dataset, Split
 from mobilelab.errors import MobileLabError
 from mobilelab.models import InvertedResidual, QuantizableTinyMobileNet, TinyMobileNet
 from mobilelab.runtimes import lite
@@ -89,12 +89,14 @@ def quantize_static(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Mo
 
 
 def quantize_aware(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module:
-    """int8 with one epoch of training in its presence, then convert (chapter 03)."""
+    """int8 with a short epoch of training in its presence, then convert (chapter 03)."""
     torch.backends.quantized.engine = ENGINE
     quantizable = QuantizableTinyMobileNet.from_float(model).train().fuse()
     quantizable.qconfig = tq.get_default_qat_qconfig(ENGINE)
     prepared = tq.prepare_qat(quantizable)
-    training.fit(prepared, data, epochs=1, learning_rate=1e-4, seed=seed)
+    whole = data.train
+    short = Split(whole.raw[:600], whole.images[:600], whole.labels[:600])
+    training.fit(prepared, replace(data, train=short), epochs=1, learning_rate=1e-4, seed=seed)
     return tq.convert(prepared)
 
 

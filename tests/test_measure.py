@@ -1,10 +1,13 @@
 import json
+import os
+import subprocess
+import sys
 import time
 
 import pytest
 import torch
 
-from mobilelab import measure
+from mobilelab import measure, variants
 from mobilelab.errors import MeasureError, ShapeError
 from mobilelab.measure import Timing
 
@@ -129,3 +132,37 @@ def test_host_names_no_machine_and_no_user():
     text = str(measure.host()).lower().split()
     assert socket.gethostname().lower() not in text
     assert getpass.getuser().lower() not in text
+
+
+POOL = """
+import psutil, torch
+{first}
+from mobilelab.runtimes import lite
+module = lite.load({path!r})
+if {two}: torch.set_num_threads(2)
+module(torch.zeros(1, 1, 32, 32))
+torch.set_num_threads(1)
+from mobilelab import measure
+def busy(thread): return thread.user_time + thread.system_time
+start = {{t.id: busy(t) for t in psutil.Process().threads()}}
+for _ in range(300): module(torch.zeros(1, 1, 32, 32))
+spent = sorted(busy(t) - start.get(t.id, 0) for t in psutil.Process().threads())
+print(spent[-2] > 0.2 * spent[-1])
+"""
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core has one thread")
+@pytest.mark.parametrize(
+    ("first", "second_thread_works"), [("", True), ("from mobilelab import measure", False)]
+)
+def test_one_thread_is_one_thread_for_mobile_kernels(
+    tmp_path, model, data, first, second_thread_works
+):
+    """Without the import, torch at "one thread" lets QNNPACK compute on two."""
+    int8 = torch.jit.script(variants.quantize_static(model, data))
+    int8._save_for_lite_interpreter(str(tmp_path / "int8.ptl"))
+    code = POOL.format(first=first, path=str(tmp_path / "int8.ptl"), two=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == str(second_thread_works), done.stderr
