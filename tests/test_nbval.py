@@ -43,7 +43,7 @@ def nbval(tmp_path, source, stored, tags=()):
 def test_a_changed_result_is_red(tmp_path, fresh, stored):
     done = nbval(tmp_path, f"print({fresh!r})", stored + "\n")
     assert done.returncode == 1, done.stdout
-    assert "mismatch 'text'" in done.stdout
+    assert "mismatch 'stdout'" in done.stdout
 
 
 def test_what_is_measured_anew_each_time_is_green(tmp_path):
