@@ -3,8 +3,10 @@
 The lessons are in ``notebooks/``. This package holds what they share: data, networks,
 measuring, comparing, drawing. Modules import downwards only::
 
-    cli > tour, doctor > variants > training, runtimes > report, plots > measure, parity
+    cli > doctor, tour > variants > runtimes > plots > training > report > measure > parity
         > models > datasets > errors
+
+``checks`` (the exercises), ``cells`` and ``engine`` (running notebooks) stand beside them.
 """
 
 __version__ = "0.1.0"
