@@ -23,3 +23,7 @@ class ModelFileError(MobileLabError):
 
 class MeasureError(MobileLabError):
     """A measurement could not be taken, so there is no figure to report."""
+
+
+class ProgressError(MobileLabError):
+    """The learner's progress file cannot be read or written."""

@@ -15,7 +15,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -34,6 +34,8 @@ logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 from torch.utils.benchmark import Timer  # noqa: E402
 
 Predict = Callable[[Tensor], Tensor]
+#: Environment variable: the size of the mobile kernels' pool of threads in this process.
+POOL_THREADS = "MOBILELAB_POOL_THREADS"
 
 
 def _size_the_mobile_pool() -> None:
@@ -41,10 +43,11 @@ def _size_the_mobile_pool() -> None:
 
     Their kernels run in a pool of threads that torch makes once per process, as large as
     the number of threads at that moment, and never resizes. Made at two threads it goes on
-    using two when torch is set to one. So it is made here, at one.
+    using two when torch is set to one. So it is made here, at one, or at what
+    :data:`POOL_THREADS` says for a process that was started to measure at more.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ.get(POOL_THREADS, "1")))
     torch.set_num_threads(threads)
 
 
@@ -230,7 +233,7 @@ class PeakMemory:
     """Peak above what the process held once torch was imported: the model's own share."""
 
 
-def peak_memory(path: str | Path, shape: tuple[int, ...], runs: int = 5) -> PeakMemory:
+def peak_memory(path: str | Path, shape: Sequence[int], runs: int = 5) -> PeakMemory:
     """Load a saved model in a process of its own, run it, and read its peak memory.
 
     Args:
@@ -242,7 +245,21 @@ def peak_memory(path: str | Path, shape: tuple[int, ...], runs: int = 5) -> Peak
     Raises:
         MeasureError: if the process could not load or run the file.
     """
-    command = [sys.executable, "-m", "mobilelab.peak", str(path), json.dumps(shape), str(runs)]
+    return peak_by_shape(path, [shape], runs)[0]
+
+
+def peak_by_shape(
+    path: str | Path, shapes: Sequence[Sequence[int]], runs: int = 5
+) -> list[PeakMemory]:
+    """:func:`peak_memory` for several input shapes in one process, smallest first.
+
+    The first figure includes loading; what the model keeps counts in all of them.
+
+    Raises:
+        MeasureError: if the process could not load or run the file.
+    """
+    shapes = [list(shape) for shape in shapes]
+    command = [sys.executable, "-m", "mobilelab.peak", str(path), json.dumps(shapes), str(runs)]
     done = subprocess.run(command, capture_output=True, text=True)
     try:
         answer = json.loads(done.stdout)
@@ -253,7 +270,7 @@ def peak_memory(path: str | Path, shape: tuple[int, ...], runs: int = 5) -> Peak
         raise MeasureError(
             f"Could not measure the peak memory of {Path(path).name}: {answer['error']}"
         )
-    return PeakMemory(**answer)
+    return [PeakMemory(**peak) for peak in answer]
 
 
 def peak_memories(
@@ -348,6 +365,8 @@ class Record:
     """MiB above bare torch; ``None`` where it was not measured."""
     peak_total_mib: float | None
     host: Host
+    layout: str = "NCHW"
+    """Memory format of the input that was timed: ``NCHW`` or ``channels_last``."""
 
     def as_dict(self) -> dict[str, object]:
         """The record as plain JSON values."""
@@ -364,6 +383,7 @@ def record(
     *,
     chapter: str = "",
     memory: PeakMemory | None = None,
+    layout: str = "NCHW",
 ) -> Record:
     """Put the figures of one variant into one row.
 
@@ -376,6 +396,7 @@ def record(
         timing: from :func:`latency` or :func:`time_in_turn`.
         chapter: the chapter that builds the variant.
         memory: from :func:`peak_memory`, if it was measured.
+        layout: memory format of the input that was timed.
     """
     parity = compare(reference, outputs)
     return Record(
@@ -395,4 +416,5 @@ def record(
         peak_added_mib=memory.added_mib if memory else None,
         peak_total_mib=memory.total_mib if memory else None,
         host=host(),
+        layout=layout,
     )

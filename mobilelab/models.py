@@ -138,6 +138,36 @@ class QuantizableTinyMobileNet(TinyMobileNet):
         return self
 
 
+class TinyGenerator(nn.Module):
+    """A fully convolutional image-to-image network, after the manner of AnimeGANv2 (chapter 06).
+
+    Two steps down, four inverted residuals, two steps up. It has no layer that fixes the size of
+    the picture, so it takes any ``(n, 3, h, w)`` with h and w divisible by 4, and gives the same
+    shape, values -1 to 1. It is not trained: chapter 06 measures what it costs, not what it paints.
+    """
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        self.down = nn.Sequential(
+            ConvNormReLU(3, width, kernel=7),
+            ConvNormReLU(width, 2 * width, kernel=3, stride=2),
+            ConvNormReLU(2 * width, 4 * width, kernel=3, stride=2),
+        )
+        self.middle = nn.Sequential(
+            *[InvertedResidual(4 * width, 4 * width, stride=1, expansion=2) for _ in range(4)]
+        )
+        self.up = nn.Sequential(
+            nn.Upsample(scale_factor=2, mode="nearest"),
+            ConvNormReLU(4 * width, 2 * width, kernel=3),
+            nn.Upsample(scale_factor=2, mode="nearest"),
+            ConvNormReLU(2 * width, width, kernel=3),
+        )
+        self.paint = nn.Conv2d(width, 3, 7, padding=3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.paint(self.up(self.middle(self.down(x)))))
+
+
 def load_trained(data: Dataset | None = None) -> TinyMobileNet:
     """The network of chapter 01 with its bundled weights, in eval mode.
 

@@ -1,6 +1,7 @@
 """The process whose peak memory is measured. ``measure.peak_memory`` starts it; you don't.
 
-Usage: ``python -m mobilelab.peak FILE SHAPE RUNS``; prints one JSON object.
+Usage: ``python -m mobilelab.peak FILE SHAPES RUNS``; prints one JSON list, an object for each
+shape, in their order.
 
 On Linux the peak ("VmHWM") is reset after the imports, so that what is reported as added is
 the model's alone (proc(5): writing 5 to ``/proc/self/clear_refs``). Elsewhere the peak of the
@@ -17,8 +18,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from mobilelab.models import TinyMobileNet
-from mobilelab.runtimes import lite
+from mobilelab.runtimes import saved
 
 MIB = 2**20
 
@@ -48,27 +48,23 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
 
 
-def main(path: str, shape: str, runs: str) -> None:
+def main(path: str, shapes: str, runs: str) -> None:
     """Load and run the model, and print its peak memory in MiB as JSON."""
-    x = torch.zeros(*json.loads(shape))
+    inputs = [torch.zeros(*shape) for shape in json.loads(shapes)]
     torch.set_num_threads(1)
-    _reset_peak()
+    torch.backends.quantized.engine = "qnnpack"
     before = _resident()
+    peaks = []
     with torch.no_grad():
-        if path.endswith(".ptl"):
-            model = lite.load(path)
-        elif path.endswith(".pt"):
-            torch.backends.quantized.engine = "qnnpack"
-            model = torch.jit.load(path)
-        else:
-            state = torch.load(path, weights_only=True)
-            model = TinyMobileNet(x.shape[1], len(state["classifier.bias"]))
-            model.load_state_dict(state)
-            model.eval()
-        for _ in range(int(runs)):
-            model(x)
-    peak = _peak()
-    print(json.dumps({"total_mib": peak, "added_mib": max(0.0, peak - before)}))
+        _reset_peak()
+        model = saved.load(path)
+        for x in inputs:
+            for _ in range(int(runs)):
+                model(x)
+            peak = _peak()
+            peaks.append({"total_mib": peak, "added_mib": max(0.0, peak - before)})
+            _reset_peak()
+    print(json.dumps(peaks))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
@@ -100,6 +101,29 @@ _VERDICT_WORDS = {
 }
 
 
+def label_column(
+    ax: Axes, labels: Sequence[tuple[float, float, str, str]], gap: float = 0.062, size: float = 9
+) -> None:
+    """Names in one column beside the axes, pushed apart until none overlap, joined by lines.
+
+    Args:
+        ax: with its limits set; the column stands to the right of it.
+        labels: x, y, text and color of the line, for each point.
+        gap: least distance between two labels, as a share of the axes' height.
+        size: of the letters, in points.
+    """
+    (left, right), (low, top) = ax.get_xlim(), ax.get_ylim()
+    ordered = sorted(labels, key=lambda label: label[1])
+    height = -1.0
+    at, beside = left + 1.03 * (right - left), left + 1.045 * (right - left)
+    for i, (x, y, text, color) in enumerate(ordered):
+        room = 1 - gap * (len(ordered) - 1 - i)
+        height = min(max(height + gap, (y - low) / (top - low)), room)
+        level = low + height * (top - low)
+        ax.plot((x, at), (y, level), color=color, lw=0.7, clip_on=False, zorder=1)
+        ax.text(beside, level, text, va="center", fontsize=size, color=INK)
+
+
 def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture:
     """File size against latency, with the budget shaded.
 
@@ -119,10 +143,8 @@ def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture
             budget.file_kb, 1.01, f"budget {budget.file_kb:.0f} kB ", color=GREEN, fontsize=9,
             ha="right", transform=ax.get_xaxis_transform(),
         )  # fmt: skip
-    # Labels stand in one column, lowest first, pushed apart until none overlap.
-    ordered = sorted(records, key=lambda record: record.median_ms)
-    height, gap = -1.0, 0.062
-    for i, record in enumerate(ordered):
+    labels = []
+    for record in records:
         color = _VERDICT_COLORS[record.verdict]
         ax.errorbar(
             record.file_kb, record.median_ms, yerr=record.iqr_ms / 2, ms=9, color=color,
@@ -130,24 +152,9 @@ def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture
             mfc=color if record.file.endswith(".ptl") else "white", mew=1.5,
             zorder=3 if record.file.endswith(".ptl") else 2,
         )  # fmt: skip
-        room = 1 - gap * (len(ordered) - 1 - i)
-        height = min(max(height + gap, record.median_ms / top), room)
-        ax.annotate(
-            f"{record.variant}  {record.accuracy:.1%}",
-            (record.file_kb, record.median_ms),
-            xytext=(1.03, height),
-            textcoords="axes fraction",
-            va="center",
-            fontsize=9,
-            color=INK,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": color,
-                "lw": 0.7,
-                "shrinkB": 6,
-                "relpos": (0, 0.5),
-            },
-        )
+        text = f"{record.variant}  {record.accuracy:.1%}"
+        labels.append((record.file_kb, record.median_ms, text, color))
+    label_column(ax, labels)
     for verdict, color in _VERDICT_COLORS.items():
         if any(record.verdict == verdict for record in records):
             marker = "X" if verdict == "DIFFERENT" else "o"

@@ -104,7 +104,8 @@ class Results:
         self.records = list(records)
         self.budget = budget
 
-    def _cells(self) -> tuple[list[str], list[list[str]]]:
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """The headings, and for each record its cells as text."""
         headings, rows = list(_HEADINGS), [list(_row(record)) for record in self.records]
         if self.budget:
             headings.append("budget")
@@ -113,7 +114,7 @@ class Results:
         return headings, rows
 
     def __repr__(self) -> str:
-        headings, rows = self._cells()
+        headings, rows = self.cells()
         widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
         lines = [headings, ["-" * width for width in widths], *rows]
         return "\n".join(
@@ -122,7 +123,7 @@ class Results:
         )
 
     def _repr_html_(self) -> str:
-        headings, rows = self._cells()
+        headings, rows = self.cells()
         head = "".join(f"<th style='text-align:left'>{html.escape(h)}</th>" for h in headings)
         body = "".join(
             "<tr>"

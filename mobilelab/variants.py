@@ -23,7 +23,7 @@ from mobilelab import measure, training
 from mobilelab.datasets import Dataset, Split
 from mobilelab.errors import MobileLabError
 from mobilelab.models import InvertedResidual, QuantizableTinyMobileNet, TinyMobileNet
-from mobilelab.runtimes import lite
+from mobilelab.runtimes import saved
 
 ENGINE = "qnnpack"
 #: Makes a module to save from the float model, the data and the seed of any training in it.
@@ -251,11 +251,7 @@ def build(
             f"Could not write {path.name} into {path.parent} ({str(error).splitlines()[0]}); "
             "choose a folder that you may write to."
         ) from error
-    if variant.suffix == ".ptl":
-        return Built(variant, path, lite.load(path))
-    if variant.suffix == ".pt":
-        return Built(variant, path, torch.jit.load(str(path)).eval())
-    return Built(variant, path, made)
+    return Built(variant, path, saved.load(path))
 
 
 def build_all(

@@ -3,11 +3,13 @@
 ``python scripts/refresh_notebooks.py notebooks/03_quantization.ipynb ...`` (all of
 ``notebooks/`` without arguments). Metadata that changes from run to run is dropped and cell
 ids are numbered, so that a diff shows what a reader would see change. A notebook that fails
-is left as it was.
+is left as it was. Of a widget only its picture, text and table are stored: the live one needs
+a kernel.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -23,6 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def refresh(path: Path) -> None:
     """Run one notebook in its folder and write it back with its outputs."""
     notebook = nbformat.read(path, as_version=4)
+    # Stored quizzes are those of a reader who has not answered yet.
+    os.environ["MOBILELAB_PROGRESS"] = str(ROOT / "out" / "no-progress.json")
     NotebookClient(
         notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}
     ).execute()
@@ -34,6 +38,8 @@ def refresh(path: Path) -> None:
         cell["id"] = f"cell-{number:03}"
         tags = cell.metadata.get("tags", [])
         cell.metadata = {"tags": tags} if tags else {}
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     nbformat.write(notebook, path)
 

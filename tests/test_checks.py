@@ -7,11 +7,28 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
+from records import record
 
 from mobilelab import checks, models
-from mobilelab.checks import Case, ch00, ch01, ch02, ch03, ch04, ch05, verify
+from mobilelab.checks import Case, ch00, ch01, ch02, ch03, ch04, ch05, ch06, verify
+from mobilelab.report import Budget
 
 ROOT = Path(__file__).resolve().parent.parent
+
+#: A finished table as chapter 06 measures one, in small.
+TABLE = [
+    record("quick", file_kb=900.0, median_ms=0.5, p95_ms=0.6),
+    record("jumpy", file_kb=900.0, median_ms=0.4, p95_ms=2.0),
+    record("small", file_kb=300.0, median_ms=3.0, p95_ms=3.5),
+    record("tiny-pt", file="tiny.pt", file_kb=200.0, median_ms=3.0, p95_ms=3.5),
+    record("different", file_kb=100.0, median_ms=0.1, p95_ms=0.2, verdict="DIFFERENT"),
+]
+BUDGETS = {
+    "game": Budget(50_000, 1.0, 0.98),
+    "translator": Budget(450, 100.0, 0.98),
+    "sensor": Budget(1000, 4.0, 0.98),
+}
+ENERGY = {"quick": 9.0, "jumpy": 9.0, "small": 1.0, "tiny-pt": 0.5, "different": 0.1}
 
 #: How each check takes a solution of ``tests/solutions``.
 CHECKS = {
@@ -44,6 +61,13 @@ CHECKS = {
         "operators": lambda s: ch05.check_operators(s()),
         "prepare": ch05.check_prepare,
         "verdict": ch05.check_verdict,
+    },
+    "ch06": {
+        "choices": lambda s: ch06.check_choices(
+            s(), TABLE, BUDGETS, lambda row: ENERGY[row.variant]
+        ),
+        "front": ch06.check_front,
+        "energy_range": ch06.check_energy_range,
     },
 }
 

@@ -53,7 +53,7 @@ def test_tradeoff_labels_do_not_overlap():
     picture = plots.tradeoff(records)
     picture.canvas.draw()
     labels = [text for text in picture.axes[0].texts if text.get_text().startswith("v")]
-    heights = sorted(label.xyann[1] * picture.axes[0].bbox.height for label in labels)
+    heights = sorted(label.get_window_extent().y0 for label in labels)
     tall = max(Text.get_window_extent(label).height for label in labels)
     assert len(heights) == 10
     assert all(b - a > tall for a, b in pairwise(heights))
