@@ -19,7 +19,9 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 # Two workers with one thread each: on two cores, more threads only wait for each other.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope --durations=12
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope --durations=12 --ignore=tests/browser
+# Alone, because it times what a reader waits for. Without Chromium it is skipped, with a word.
+	$(BIN)/python -m pytest -rs tests/browser
 
 tour: setup
 	$(BIN)/mobilelab tour --out "$(OUT)"

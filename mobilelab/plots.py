@@ -9,6 +9,7 @@ import io
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
@@ -115,13 +116,16 @@ def label_column(
     (left, right), (low, top) = ax.get_xlim(), ax.get_ylim()
     ordered = sorted(labels, key=lambda label: label[1])
     height = -1.0
+    joints = []
     at, beside = left + 1.03 * (right - left), left + 1.045 * (right - left)
-    for i, (x, y, text, color) in enumerate(ordered):
+    for i, (x, y, text, _) in enumerate(ordered):
         room = 1 - gap * (len(ordered) - 1 - i)
         height = min(max(height + gap, (y - low) / (top - low)), room)
         level = low + height * (top - low)
-        ax.plot((x, at), (y, level), color=color, lw=0.7, clip_on=False, zorder=1)
+        joints.append(((x, y), (at, level)))
         ax.text(beside, level, text, va="center", fontsize=size, color=INK)
+    colors = [color for *_, color in ordered]
+    ax.add_collection(LineCollection(joints, colors=colors, lw=0.7, clip_on=False, zorder=1), False)
 
 
 def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture:

@@ -50,7 +50,14 @@ def problems(notebook):
             if not described:
                 found.append(f"a picture is not described in words after: {this.source[-60:]!r}")
 
+    for page in (o.get("data", {}).get("text/html", "") for cell in cells for o in cell.outputs):
+        for tag in re.findall(r"<img[^>]*>", page):
+            if not re.search(r"alt='[^']{20,}'", tag):
+                found.append("an explorer's stored picture has no alt text")
+
     stored = json.dumps([cell.outputs for cell in cells])
+    if "application/vnd.jupyter.widget-view+json" in stored:
+        found.append("a live widget is stored; only its picture and table can be read later")
     if re.search(r"/(root|home|Users|tmp)/|site-packages|\.venv", stored) or str(ROOT) in stored:
         found.append("stored output holds a path of somebody's machine")
     if re.search(r"0x[0-9a-f]{8,}", stored):
@@ -142,7 +149,7 @@ def test_notebook_is_small_and_was_run(path):
 
 
 def test_the_walk_is_complete():
-    assert [path.stem[:2] for path in CHAPTERS][:6] == ["00", "01", "02", "03", "04", "05"]
+    assert [path.stem[:2] for path in CHAPTERS][:7] == [*("00", "01", "02", "03", "04", "05", "06")]
 
 
 def test_links_between_chapters_and_into_the_project_lead_somewhere():
@@ -183,6 +190,15 @@ def shown():
     return nbformat.v4.new_output("display_data", data={"image/png": "aGVsbG8="})
 
 
+def page(html):
+    return nbformat.v4.new_output("display_data", data={"text/html": html})
+
+
+def live():
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}}
+    return nbformat.v4.new_output("display_data", data=view)
+
+
 @pytest.mark.parametrize(
     ("cell", "words"),
     [
@@ -196,6 +212,9 @@ def shown():
         (code("x", [said("98 %")], ["nbval-ignore-output", "timing"]), "holds neither"),
         (code("# NBVAL_IGNORE_OUTPUT\nx"), "use a tag"),
         (code("x", [shown()]), "not described in words"),
+        (code("x", [page("<img alt='' src='data:image/png;base64,aGk='>")]), "has no alt text"),
+        (code("x", [page("<img src='data:image/png;base64,aGk='>")]), "has no alt text"),
+        (code("x", [live()]), "a live widget is stored"),
         (nbformat.v4.new_markdown_cell("![](a.png)"), "no alt text"),
         (nbformat.v4.new_markdown_cell("<img src='a.png'>"), "no alt text"),
     ],

@@ -6,6 +6,7 @@ import html
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
+from functools import lru_cache
 
 import ipywidgets as w
 import torch
@@ -17,6 +18,8 @@ from mobilelab.widgets.base import Explorer, View, axes, canvas, labeled, row
 
 #: Bookkeeping that would hide the operators.
 _SILENT = ("prim::Constant", "prim::GetAttr")
+#: Lines of the two lists that are open from the start; the rest is folded.
+SHOWN = 60
 _GONE = "background:#FBE3D0;border-left:4px solid #D55E00"
 _NEW = "background:#D5EEE6;border-left:4px solid #009E73"
 _KEPT = "border-left:4px solid transparent"
@@ -59,20 +62,62 @@ def draw(before: Sequence[str], after: Sequence[str], figure: Figure | None = No
     figure = figure or canvas()
     ax = axes(figure, 0.31, 0.12, 0.66, 0.82)
     counts = Counter(before), Counter(after)
-    kinds = sorted(set(before) | set(after), key=lambda k: -max(c[k] for c in counts))[:12]
+    kinds = sorted(set(before) | set(after), key=lambda k: -max(c[k] for c in counts))[:8]
     for side, (count, color, marker) in enumerate(
         zip(counts, (ORANGE, BLUE), ("before", "after"), strict=True)
     ):
-        for i, kind in enumerate(kinds):
-            y = -i + (0.2, -0.2)[side]
-            ax.fill_between((0, count[kind]), y - 0.18, y + 0.18, color=color, lw=0)
-            ax.text(count[kind] + 0.15, y, f" {count[kind]}", va="center", fontsize=9, color=INK)
+        heights = [-i + (0.2, -0.2)[side] for i in range(len(kinds))]
+        ax.barh(heights, [count[kind] for kind in kinds], height=0.36, color=color)
+        for y, kind in zip(heights, kinds, strict=True):
+            ax.text(count[kind], y, f" {count[kind]}", va="center", fontsize=9, color=INK)
         figure.text(0.55 + 0.2 * side, 0.955, f"■ {marker}", color=color, fontsize=12)
     ax.set_yticks([-i for i in range(len(kinds))], kinds)
     most = max((c[k] for c in counts for k in kinds), default=1)
     ax.set(xlim=(0, 1.08 * most), ylim=(-len(kinds) + 0.4, 0.6))
     ax.set_xlabel("operators in the graph")
     return figure
+
+
+@lru_cache(maxsize=64)
+def side_by_side(
+    before: str, left: tuple[str, ...], after: str, right: tuple[str, ...], only_changes: bool
+) -> str:
+    """Two lists of operators as an HTML table, what is gone and new highlighted.
+
+    Args:
+        before: name of the left list.
+        left: operators, from :func:`operators`.
+        after: name of the right list.
+        right: operators after the pass.
+        only_changes: leave out what stayed.
+    """
+    rows = compare(left, right)
+    if only_changes:
+        rows = [line for line in rows if line[0] != "kept"]
+    cell = "padding:0 .6em;font-family:monospace;font-size:13px;text-align:left;width:50%;"
+    styles = {"kept": (_KEPT, _KEPT), "gone": (_GONE, _KEPT), "new": (_KEPT, _NEW)}
+    signs = {"kept": "\u00a0", "gone": "−", "new": "+"}
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f"<td style='{cell}{style}'>{signs[kind] if text else ''} {html.escape(text)}</td>"
+            for text, style in zip(texts, styles[kind], strict=True)
+        )
+        + "</tr>"
+        for kind, *texts in rows[:SHOWN]
+    )
+    more = "\n".join(f"{signs[kind]} {html.escape(a or b)}" for kind, a, b in rows[SHOWN:])
+    if more:
+        more = (
+            f"<details><summary>{len(rows) - SHOWN} more lines</summary><pre>{more}</pre></details>"
+        )
+    return (
+        "<div tabindex='0' aria-label='operators side by side' "
+        "style='max-height:24em;overflow-y:auto'><table style='width:100%'><thead><tr>"
+        f"<th style='{cell}'>{html.escape(before)}: − gone</th>"
+        f"<th style='{cell}'>{html.escape(after)}: + new</th></tr></thead>"
+        f"<tbody>{body or '<tr><td>No operator changed.</td></tr>'}</tbody></table>{more}</div>"
+    )
 
 
 class GraphExplorer(Explorer):
@@ -141,25 +186,6 @@ class GraphExplorer(Explorer):
         """Draw the counts and write the two graphs side by side."""
         super().refresh()
         before, after = self._sides()
-        rows = compare(self.stages[before], self.stages[after])
-        if self.hide.value:
-            rows = [line for line in rows if line[0] != "kept"]
-        cell = "padding:0 .6em;font-family:monospace;font-size:13px;text-align:left;width:50%;"
-        styles = {"kept": (_KEPT, _KEPT), "gone": (_GONE, _KEPT), "new": (_KEPT, _NEW)}
-        signs = {"kept": "\u00a0", "gone": "−", "new": "+"}
-        body = "".join(
-            "<tr>"
-            + "".join(
-                f"<td style='{cell}{style}'>{signs[kind] if text else ''} {html.escape(text)}</td>"
-                for text, style in zip((left, right), styles[kind], strict=True)
-            )
-            + "</tr>"
-            for kind, left, right in rows
-        )
-        self.lines.value = (
-            "<div tabindex='0' aria-label='operators side by side' "
-            "style='max-height:24em;overflow-y:auto'><table style='width:100%'><thead><tr>"
-            f"<th style='{cell}'>{html.escape(before)}: − gone</th>"
-            f"<th style='{cell}'>{html.escape(after)}: + new</th></tr></thead>"
-            f"<tbody>{body or '<tr><td>No operator changed.</td></tr>'}</tbody></table></div>"
+        self.lines.value = side_by_side(
+            before, tuple(self.stages[before]), after, tuple(self.stages[after]), self.hide.value
         )

@@ -177,7 +177,8 @@ class QuantizationPlayground(Explorer):
         #: Accuracy of every setting measured so far; ``None`` is the float network.
         self.measured: dict[Setting | None, float] = {}
         names = self.tensors.names
-        self.tensor = labeled(w.Dropdown(options=names, description="tensor"))
+        largest = max(self.tensors.weights, key=lambda name: self.tensors[name].numel())
+        self.tensor = labeled(w.Dropdown(options=names, value=largest, description="tensor"))
         self.bits = labeled(w.IntSlider(8, min=2, max=8, description="bits"), width="20em")
         self.symmetric = w.ToggleButtons(options=[("affine", False), ("symmetric", True)])
         self.per_channel = w.ToggleButtons(options=[("per tensor", False), ("per channel", True)])
@@ -189,10 +190,10 @@ class QuantizationPlayground(Explorer):
         )  # fmt: skip
         self.channel = labeled(w.IntSlider(0, min=0, max=0, description="channel"), width="20em")
         self.everywhere = w.ToggleButtons(
-            options=[("round this tensor", False), ("round all of its kind", True)]
+            options=[("round this one", False), ("round all such", True)]
         )
         for buttons in (self.symmetric, self.per_channel, self.everywhere):
-            buttons.style.button_width = "11em"
+            buttons.style.button_width = "12em"
         self.on_change(
             self.tensor, self.bits, self.symmetric, self.per_channel, self.observer,
             self.percentile, self.channel, self.everywhere, then=self.moved,

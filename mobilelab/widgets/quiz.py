@@ -28,7 +28,7 @@ def explanation(option: Option) -> str:
 
 
 class QuestionBox(w.VBox):
-    """One question: choose with the arrow keys, check with the button, read why.
+    """One question: choose with Tab and Space, check with the button, read why.
 
     Args:
         question: what is asked.

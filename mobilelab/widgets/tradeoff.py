@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ipywidgets as w
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from mobilelab.errors import MobileLabError
@@ -87,7 +88,7 @@ def draw(
         figure: an earlier drawing of this function, to be used again.
     """
     figure = figure or canvas()
-    ax = axes(figure, 0.085, 0.125, 0.6, 0.81)
+    ax = axes(figure, 0.085, 0.125, 0.6, 0.795)
     shown = [r for r in records if x.value(r) is not None and y.value(r) is not None]
     x_limits, y_limits = _limits(shown, x, budget), _limits(shown, y, budget)
     ax.set(xlim=x_limits, ylim=y_limits)
@@ -103,19 +104,20 @@ def draw(
             [x.value(r) for r in front], [y.value(r) for r in front],
             where="post", color=BLUE, lw=1.5, alpha=0.6, zorder=1,
         )  # fmt: skip
-    third = [color.value(r) for r in shown if color.value(r) is not None]
-    shades = _shades(third)
-    labels = []
+    # A variant that answers differently is gray in any case and must not stretch the colors.
+    sound = [r for r in shown if r.verdict != "DIFFERENT" and color.value(r) is not None]
+    shades = _shades([color.value(r) for r in sound])
+    labels, spreads, paints = [], [], []
     for record in shown:
         px = min(max(x.value(record), x_limits[0]), x_limits[1])
         py = min(max(y.value(record), y_limits[0]), y_limits[1])
         fits = not budget.misses(record)
         value = color.value(record)
         paint = GREY if not fits or value is None else shades(value)
-        if LATENCY in (x, y):
-            half = record.iqr_ms / 2
-            across, up = (half, 0) if x is LATENCY else (0, half)
-            ax.plot((px - across, px + across), (py - up, py + up), color=paint, lw=3, zorder=2)
+        half = record.iqr_ms / 2
+        across, up = (half if x is LATENCY else 0.0, half if y is LATENCY else 0.0)
+        spreads.append(((px - across, py - up), (px + across, py + up)))
+        paints.append(paint)
         ax.plot(
             px, py, "X" if record.verdict == "DIFFERENT" else "o", ms=11, mew=1.2, zorder=3,
             mfc=paint if fits else "white", mec=INK if fits else GREY, clip_on=False,
@@ -123,8 +125,9 @@ def draw(
         if record.variant == selected:
             ax.plot(px, py, "o", ms=19, mfc="none", mec=RED, mew=2.5, zorder=4, clip_on=False)
         labels.append((px, py, f"{record.variant}  {color.text(record)}", GREY))
+    ax.add_collection(LineCollection(spreads, colors=paints, lw=3, zorder=2), False)
     label_column(ax, labels, size=10.5)
-    figure.text(0.71, 0.955, f"beside each name: {color.label}", fontsize=10.5, color=INK)
+    figure.text(0.71, 0.963, f"beside each name: {color.label}", fontsize=10.5, color=INK)
     return figure
 
 
@@ -173,7 +176,9 @@ def in_words(records: Sequence[Record], budget: Budget, x: Axis, y: Axis) -> str
     hidden = [r.variant for r in records if x.value(r) is None or y.value(r) is None]
     if hidden:
         lines.append(f"Not measured on these axes, so not drawn: {escape(', '.join(hidden))}.")
-    return "<br>".join(lines) + (f"<ul style='margin:.2em 0'>{why}</ul>" if why else "")
+    return "<br>".join(lines) + (
+        f"<ul style='margin:.2em 0;line-height:1.35;columns:2'>{why}</ul>" if why else ""
+    )
 
 
 def describe(record: Record) -> str:
@@ -243,7 +248,7 @@ class TradeoffExplorer(Explorer):
             w.FloatSlider(
                 100 * budget.accuracy, min=0, max=100, step=0.1, readout_format=".1f",
                 description="accuracy at least (%)", continuous_update=True,
-            ), width="22em",
+            ), width="28em",
         )  # fmt: skip
         self.selected = labeled(
             w.Dropdown(
@@ -260,14 +265,16 @@ class TradeoffExplorer(Explorer):
         )
         self.layout_switch = w.ToggleButtons(options=LAYOUTS, value=first.layout)
         for switch in (self.threads, self.layout_switch):
-            switch.style.button_width = "8em"
+            switch.style.button_width = "9em"
             switch.disabled = remeasure is None
             switch.tooltip = "Needs the saved files" if remeasure is None else "Measures again"
         self.progress = w.IntProgress(min=0, max=len(self.records) + 1)
         self.progress_label = w.Label()
         self.progress_row = row(self.progress, self.progress_label)
         self.progress_row.layout.visibility = "hidden"
-        self.export = w.Button(description="Save table as CSV", icon="download")
+        self.export = w.Button(
+            description="Save table as CSV", icon="download", layout=w.Layout(width="auto")
+        )
         self.export.on_click(lambda _: self.guarded(self.save_csv))
         self.saved = w.HTML()
         self.code = w.HTML()
@@ -290,7 +297,7 @@ class TradeoffExplorer(Explorer):
             w.FloatSlider(
                 value, min=0, max=most, step=step, readout_format=form, description=text,
                 continuous_update=True,
-            ), width="22em",
+            ), width="28em",
         )  # fmt: skip
 
     @property

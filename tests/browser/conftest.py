@@ -1,0 +1,64 @@
+"""Chromium, one server for all, and the lines that the tests want printed at the end."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import lab
+
+PRINTED = pytest.StashKey[list]()
+#: Set by CI: without Chromium the tests fail instead of being skipped.
+REQUIRE = "MOBILELAB_REQUIRE_BROWSER"
+
+
+def pytest_configure(config):
+    config.stash[PRINTED] = []
+
+
+@pytest.fixture(scope="session")
+def printed(request):
+    """Lines for the end of the test run."""
+    return request.config.stash.setdefault(PRINTED, [])
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    lines = config.stash.get(PRINTED, [])
+    if lines:
+        terminalreporter.section("from a slider's key to the repainted picture, in Chromium")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    if lab.CHROMIUM is None:
+        message = "No Chromium found; install Debian's package chromium to run the browser tests."
+        if os.environ.get(REQUIRE):
+            pytest.fail(message)
+        pytest.skip(message)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=lab.CHROMIUM, args=lab.ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def server(chromium, tmp_path_factory):
+    running = lab.Server(tmp_path_factory.mktemp("jupyter"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def page(chromium):
+    context = chromium.new_context(viewport={"width": 1250, "height": 1500})
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    yield page
+    context.close()

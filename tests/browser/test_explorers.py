@@ -1,0 +1,255 @@
+"""The explorers in a real browser, on the real notebooks.
+
+What is timed here is printed, not asserted: a busy machine is not a broken widget.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import lab
+import nbformat
+import pytest
+from playwright.sync_api import expect
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SHOTS = ROOT / "out" / "screenshots"
+
+
+def shot(page, output, name):
+    """A screenshot for people to look at."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    output.scroll_into_view_if_needed()
+    page.wait_for_timeout(200)
+    output.screenshot(path=SHOTS / f"{name}.png")
+
+
+def words(output):
+    return output.locator(".mobilelab-words").first
+
+
+def healthy(notebook):
+    """No explorer shows an error, and no cell failed that should not."""
+    assert notebook.problems() == []
+    for text in notebook.page.locator("[data-mime-type$='stderr']").all_inner_texts():
+        assert "Traceback" not in text, text
+
+
+def many_moves(server, page, output, slider, name, printed, count):
+    """Moves that neither flicker, nor stack outputs, nor fill the memory."""
+    lab.moves(page, output, slider, 20)  # the first ones fill caches
+    lab.to_the_left_end(page, slider)
+    outputs = page.locator(".jp-OutputArea-child").count()
+    heap, nodes = lab.in_use(page)
+    kernel = server.kernel_mib()
+    seen = lab.moves(page, output, slider, count)
+    printed.append(lab.summary(name, seen["ms"]))
+    assert seen["least_height"] > 100, "the picture disappeared for a moment"
+    assert output.locator("img.mobilelab-picture").count() == 1
+    assert page.locator(".jp-OutputArea-child").count() == outputs
+    lab.to_the_left_end(page, slider)
+    heap_after, nodes_after = lab.in_use(page)
+    grown = server.kernel_mib() - kernel
+    printed.append(
+        f"{'':28} after {count}: page {heap_after - heap:+.1f} MiB and {nodes_after - nodes:+d} "
+        f"nodes, kernel {grown:+.1f} MiB"
+    )
+    assert heap_after - heap < 8 and nodes_after - nodes < 500 and grown < 30
+
+
+def test_chapter_06_explores_a_budget(server, page, printed):
+    notebook = lab.Notebook(server, page, "06_choose_within_a_budget.ipynb")
+    notebook.run_all()
+    healthy(notebook)
+    output = notebook.output("again = partial")
+    size = lab.slider(output, "size at most (kB)")
+    many_moves(server, page, output, size, "trade-off, size", printed, 200)
+    accuracy = lab.slider(output, "accuracy at least (%)")
+    many_moves(server, page, output, accuracy, "trade-off, accuracy", printed, 40)
+
+    size.locator(".noUi-handle").focus()
+    page.keyboard.press("Home")
+    expect(words(output)).to_contain_text("Fits the budget: nothing.")
+    expect(words(output)).to_contain_text("mobile-int8 misses the budget: 419 kB too large")
+    page.keyboard.press("End")
+    expect(words(output)).to_contain_text("mobile-nhwc")
+
+    selected = output.locator("select").nth(3)
+    selected.select_option("int8-qat")
+    expect(output.locator(".mobilelab-code")).to_contain_text("prepare_qat(network)")
+    output.locator("select").nth(0).select_option("accuracy")
+    expect(words(output)).to_contain_text("Pareto front in accuracy and median latency")
+    shot(page, output, "06-accuracy")
+    output.locator("select").nth(0).select_option("size")
+
+    output.get_by_role("button", name="Save table as CSV").click()
+    expect(output).to_contain_text("Saved 11 rows")
+    saved = (server.folder / "out" / "06" / "tradeoff.csv").read_text().splitlines()
+    assert len(saved) == 12
+
+    output.get_by_role("button", name="2 threads").click()
+    expect(output).to_contain_text(re.compile("measuring (eager|scripted|frozen)"), timeout=60_000)
+    expect(words(output)).to_contain_text("with 2 threads", timeout=120_000)
+    output.get_by_role("button", name="1 thread").click()
+    expect(words(output)).to_contain_text("with 1 thread,")
+    shot(page, output, "06-tradeoff")
+
+    resolution = notebook.output("measure_sizes")
+    many_moves(
+        server, page, resolution, lab.slider(resolution, "input size"), "resolution, input size",
+        printed, 40,
+    )  # fmt: skip
+    resolution.get_by_role("button", name="MACs").click()
+    expect(words(resolution)).to_contain_text("Fitted exponents")
+    resolution.get_by_role("button", name="latency").click()
+    shot(page, resolution, "06-resolution")
+    shot(page, notebook.output("sensor = widgets"), "06-energy")
+    healthy(notebook)
+
+
+def test_chapter_03_plays_with_bits_and_prunes(server, page, printed):
+    notebook = lab.Notebook(server, page, "03_quantization_and_pruning.ipynb")
+    notebook.run_all()
+    healthy(notebook)
+    output = notebook.output("QuantizationPlayground")
+    bits = lab.slider(output, "bits")
+    many_moves(server, page, output, bits, "quantization, bits", printed, 200)
+    bits.locator(".noUi-handle").focus()
+    page.keyboard.press("Home")
+    expect(words(output)).to_contain_text("of 4 levels", timeout=20_000)
+    expect(words(output)).to_contain_text(
+        re.compile(r"float, \d+\.\d% with all weights"), timeout=60_000
+    )
+    output.get_by_role("button", name="per channel").click()
+    expect(words(output)).to_contain_text("512 scales")
+    expect(words(output)).not_to_contain_text("measuring", timeout=60_000)
+    shot(page, output, "03-playground")
+    output.locator("select").nth(1).select_option("percentile")
+    output.get_by_role("button", name="symmetric").click()
+    expect(words(output)).to_contain_text("clipped")
+    healthy(notebook)
+
+    pruning = notebook.output("widgets.PruningExplorer")
+    handle = lab.slider(pruning, "sparsity (%)").locator(".noUi-handle")
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    expect(words(pruning)).to_contain_text("45% weights set to zero")
+    expect(words(pruning)).to_contain_text("kB compressed", timeout=60_000)
+    pruning.get_by_role("button", name="whole channels").click()
+    expect(words(pruning)).to_contain_text("hidden channels cut out")
+    expect(words(pruning)).to_contain_text("kB compressed", timeout=60_000)
+    many_moves(
+        server, page, pruning, lab.slider(pruning, "sparsity (%)"), "pruning, sparsity",
+        printed, 40,
+    )  # fmt: skip
+    expect(words(pruning)).not_to_contain_text("measuring", timeout=60_000)
+    shot(page, pruning, "03-pruning")
+    healthy(notebook)
+
+
+def test_chapter_04_steps_through_the_passes(server, page, printed):
+    notebook = lab.Notebook(server, page, "04_optimize_for_mobile.ipynb")
+    notebook.run_all()
+    healthy(notebook)
+    output = notebook.output("widgets.GraphExplorer")
+    step = lab.slider(output, "after the step")
+    many_moves(server, page, output, step, "graph, step", printed, 40)
+    step.locator(".noUi-handle").focus()
+    page.keyboard.press("Home")
+    expect(words(output)).to_contain_text("frozen, no pass")
+    page.keyboard.press("ArrowRight")
+    expect(words(output)).to_contain_text("Gone: 26 aten::batch_norm")
+    output.get_by_role("button", name="only changes").click()
+    expect(output.locator(".mobilelab-graph")).to_contain_text("aten::batch_norm")
+    expect(output.locator(".mobilelab-graph")).not_to_contain_text("aten::conv2d")
+    shot(page, output, "04-graph")
+    healthy(notebook)
+
+
+def test_chapter_05_has_the_explorer_under_its_table(server, page):
+    notebook = lab.Notebook(server, page, "05_lite_interpreter.ipynb")
+    notebook.run_all()
+    healthy(notebook)
+    output = notebook.output("widgets.TradeoffExplorer")
+    expect(words(output)).to_contain_text("Fits the budget:")
+    output.locator("select").nth(3).select_option("mobile-int8")
+    shot(page, output, "05-explorer")
+    output.get_by_role("button", name="channels_last").click()
+    expect(words(output)).to_contain_text("input channels_last", timeout=120_000)
+    shot(page, output, "05-tradeoff")
+    healthy(notebook)
+
+
+def choose(page, box, option):
+    """Choose an option and check it with the keyboard alone."""
+    box.locator("input[type=radio]").first.focus()
+    for _ in range(option):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    expect(box.get_by_role("button", name="Check")).to_be_enabled()
+    for _ in range(len(box.locator("input[type=radio]").all()) - option):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+
+
+def test_quiz_by_keyboard_in_notebook_7_is_remembered(server, page):
+    notebook = lab.Notebook(server, page, "00_start_here.ipynb", app="notebooks")
+    notebook.run_all()
+    healthy(notebook)
+    output = notebook.output("widgets.Quiz")
+    box = output.locator(".widget-vbox .widget-vbox").first
+    choose(page, box, 0)
+    expect(box.locator(".mobilelab-why")).to_contain_text("Not this")
+    choose(page, box, 2)
+    expect(box.locator(".mobilelab-why")).to_contain_text("Right")
+    expect(box).to_contain_text("right, 2 tries")
+    shot(page, output, "00-quiz")
+    assert json.loads(server.progress.read_text())["quiz"]["00.1"]["tries"] == 2
+    notebook.run_cell("widgets.ProgressTable()")
+    expect(notebook.output("widgets.ProgressTable")).to_contain_text("1 of 3")
+    shot(page, notebook.output("widgets.ProgressTable"), "00-progress")
+
+
+@pytest.mark.parametrize("app", ["lab/tree", "notebooks"])
+def test_stored_notebook_shows_picture_and_table_without_running(server, page, app):
+    name = "stored-06.ipynb"
+    (server.folder / name).write_bytes(
+        (ROOT / "notebooks" / "06_choose_within_a_budget.ipynb").read_bytes()
+    )
+    notebook = lab.Notebook(server, page, name, app=app)
+    output = notebook.output("again = partial")
+    image = output.locator("img[alt^='Variants as points']")
+    expect(image).to_be_visible()
+    assert image.evaluate("img => img.naturalWidth") > 500
+    expect(output.locator("table")).to_contain_text("mobile-nhwc")
+    shot(page, output, f"06-stored-{app.split('/')[0]}")
+
+
+def test_callback_that_raises_is_shown_in_the_explorer(server, page):
+    source = """
+import ipywidgets
+from mobilelab.widgets.base import Explorer, View, axes, canvas
+class Touchy(Explorer):
+    def __init__(self):
+        super().__init__()
+        self.slider = ipywidgets.IntSlider(1, min=0, max=9, description='divide by')
+        self.on_change(self.slider)
+        self.assemble(self.slider)
+    def view(self):
+        figure = canvas()
+        axes(figure, .1, .1, .8, .8)
+        return View(figure, 'empty', f'{12 / self.slider.value:.1f}')
+Touchy()
+"""
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source.strip())])
+    made.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(made, server.folder / "touchy.ipynb")
+    notebook = lab.Notebook(server, page, "touchy.ipynb")
+    notebook.run_all()
+    output = notebook.output("Touchy")
+    lab.slider(output, "divide by").locator(".noUi-handle").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(output.locator("[role=alert]")).to_have_text("ZeroDivisionError: division by zero")
+    assert notebook.problems() == ["ZeroDivisionError: division by zero"]
+    page.keyboard.press("ArrowRight")
+    expect(output.locator("[role=alert]")).to_have_count(0)
