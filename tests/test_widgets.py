@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+from pathlib import Path
 
 import pytest
 import torch
@@ -541,6 +542,16 @@ def test_every_chapter_has_questions_with_one_right_option():
 # --- all ------------------------------------------------------------------------------------
 
 
+def test_exported_page_shows_picture_and_table_without_a_widget():
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    path = Path(__file__).resolve().parent.parent / "notebooks" / "06_choose_within_a_budget.ipynb"
+    page, _ = HTMLExporter().from_notebook_node(nbformat.read(path, as_version=4))
+    assert page.count('alt="Variants as points') + page.count("alt='Variants as points") == 3
+    assert "misses the budget" in page and "widget-view+json" not in page
+
+
 def test_slow_work_waits_for_the_controls_to_rest_and_is_replaced():
     import asyncio
 
@@ -548,7 +559,8 @@ def test_slow_work_waits_for_the_controls_to_rest_and_is_replaced():
 
     class Slow(base.Explorer):
         def view(self):
-            return base.View(base.canvas(), "empty")
+            base.axes(self.figure, 0.1, 0.1, 0.8, 0.8)
+            return base.View(self.figure, "empty")
 
     def work(name):
         for i in range(3):
