@@ -9,19 +9,25 @@ OUT ?= out/tour
 # In a container one is often root, and Jupyter wants to be told that this is meant.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
+# Kernels are forked from a process that has torch imported (mobilelab/kernels). Where that is not
+# possible they start as usual and the log says why. WARM= switches it off.
+WARM ?= JUPYTER_DEFAULT_PROVISIONER_NAME=mobilelab-warm
+
 .PHONY: lab test tour setup doctor notebooks format clean
 
 lab: setup
-	$(BIN)/jupyter lab $(AS_ROOT) notebooks/00_start_here.ipynb
+	$(WARM) $(BIN)/jupyter lab $(AS_ROOT) \
+	    --ServerApp.jpserver_extensions="{'mobilelab.kernels.server': True}" \
+	    notebooks/00_start_here.ipynb
 
 test: setup
 	$(BIN)/mobilelab doctor
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 # Two workers with one thread each: on two cores, more threads only wait for each other.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope --durations=12 --ignore=tests/browser
+	OMP_NUM_THREADS=1 $(WARM) $(BIN)/python -m pytest -n 2 --dist loadscope --durations=12 --ignore=tests/browser
 # Alone, because it times what a reader waits for. Without Chromium it is skipped, with a word.
-	$(BIN)/python -m pytest -rs tests/browser
+	OMP_NUM_THREADS=1 $(WARM) $(BIN)/python -m pytest -rs tests/browser
 
 tour: setup
 	$(BIN)/mobilelab tour --out "$(OUT)"

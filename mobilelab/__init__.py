@@ -7,7 +7,8 @@ measuring, comparing, drawing. Modules import downwards only::
         > measure > parity > models > datasets, progress > questions, rounding, spelled_out
         > errors
 
-``checks`` (the exercises), ``cells`` and ``engine`` (running notebooks) stand beside them.
+``checks`` (the exercises), ``cells`` and ``engine`` (running notebooks) and ``kernels`` (warm
+kernels) stand beside them.
 """
 
 __version__ = "0.1.0"

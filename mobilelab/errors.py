@@ -27,3 +27,7 @@ class MeasureError(MobileLabError):
 
 class ProgressError(MobileLabError):
     """The learner's progress file cannot be read or written."""
+
+
+class WarmKernelError(MobileLabError):
+    """A kernel cannot be forked; the message completes "starting a cold one, because ..."."""

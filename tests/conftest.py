@@ -1,8 +1,11 @@
 """Shared by all tests: the bundled data, the trained network, and the walk's folder."""
 
+import os
+
 import pytest
 
 from mobilelab import datasets, measure, models
+from mobilelab.kernels import client
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +21,14 @@ def model():
 @pytest.fixture(scope="session")
 def reference(data):
     return measure.scores(models.load_trained(), data.test.images)
+
+
+def pytest_configure(config):
+    """One zygote for all workers, and for what the tests start, where warm kernels are chosen."""
+    chosen = os.environ.get("JUPYTER_DEFAULT_PROVISIONER_NAME") == "mobilelab-warm"
+    if chosen and not hasattr(config, "workerinput") and client.cannot_fork_here() is None:
+        client.ensure()
+
+
+def pytest_unconfigure(config):
+    client.stop()
