@@ -1,6 +1,7 @@
 """Warm kernels behave as cold ones, and give way to them where they cannot."""
 
 import contextlib
+import gc
 import json
 import os
 import queue
@@ -22,7 +23,20 @@ from mobilelab.errors import WarmKernelError
 from mobilelab.kernels import client, zygote
 from mobilelab.kernels.provisioner import WarmProvisioner
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only"),
+    # jupyter_client leaves the event loop of every thread that used it to the collector. What is
+    # ours is counted by benchmarks/kernels.py over 200 starts and stops.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    """Its loops are collected here, and not in the middle of somebody else's test."""
+    yield
+    gc.collect()
 
 
 class Kernel:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import sys
 import tempfile
@@ -57,7 +58,19 @@ class WarmProvisioner(LocalProvisioner):
             return await super().launch_kernel(cmd, **kwargs)
         self.pid = self.pgid = self.process.pid  # it leads a session of its own
         self.cwd = kwargs.get("cwd", Path.cwd())
+        await self._sockets_are_there()
         return self.connection_info
+
+    async def _sockets_are_there(self) -> None:
+        """Wait a moment for the kernel to bind: who connects too early tries again only later."""
+        info = self.connection_info
+        if info.get("transport") != "ipc":
+            return
+        wanted = [f"{info['ip']}-{info[f'{name}_port']}" for name in ("shell", "iopub", "control")]
+        for _ in range(400):
+            if all(map(os.path.exists, wanted)) or self.process.poll() is not None:
+                return
+            await asyncio.sleep(0.005)
 
     async def cleanup(self, restart: bool = False) -> None:
         """Remove the folder of the sockets once the kernel is gone for good."""

@@ -42,6 +42,14 @@ PRELOAD = (
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
     "ipykernel.zmqshell",
+    "ipykernel.debugger",
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.core.oinspect",
+    "IPython.core.pylabtools",
+    "IPython.extensions.storemagic",
+    "psutil",
+    "tornado.platform.asyncio",
     "ipywidgets",
     "sqlite3",
     "jedi",
@@ -64,9 +72,11 @@ _set_by_imports: dict[str, str] = {}
 def preload() -> None:
     """Import everything, without a kernel's side effects."""
     gc.disable()
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # or the debugger prints a note here
     for name in PRELOAD:
         with contextlib.suppress(ImportError):  # a kernel that misses it says so itself
             importlib.import_module(name)
+    del os.environ["PYDEVD_DISABLE_FILE_VALIDATION"]
     _set_by_imports.update({k: v for k, v in os.environ.items() if k not in _loaded_in})
     # What was imported stays for life: no collection touches it, so its memory stays shared.
     gc.collect()
