@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 
+import nbformat
 import psutil
 import pytest
 from jupyter_client.manager import KernelManager
@@ -486,6 +487,28 @@ with kernel() as started:
         capture_output=True, text=True, env=env,
     )  # fmt: skip
     assert done.stdout.strip() == "True None", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        ["papermill", "in.ipynb", "out.ipynb", "--no-progress-bar"],
+        ["pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--nbval-lax", "in.ipynb"],
+        ["jupyter", "nbconvert", "--to", "notebook", "--execute", "in.ipynb", "--output", "out"],
+    ],
+    ids=lambda tool: tool[0],
+)
+def test_every_tool_forks_through_jupyters_own_configuration(warm, tmp_path, tool):
+    source = "import os\nassert 'kernels.zygote' in open(f'/proc/{os.getppid()}/cmdline').read()"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "p", "language": "python"}
+    nbformat.write(notebook, tmp_path / "in.ipynb")
+    places = {client.PLACE: client.ensure(), "JUPYTER_DEFAULT_PROVISIONER_NAME": "mobilelab-warm"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", *tool],
+        capture_output=True, text=True, cwd=tmp_path, env={**os.environ, **places},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
 # --- where forking is not possible ----------------------------------------------------------
