@@ -418,7 +418,6 @@ def test_socket_folder_that_is_gone_is_made_anew(alone):
 
 def test_no_place_for_sockets_gives_a_cold_kernel_over_ports(alone, monkeypatch, caplog, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    monkeypatch.setattr(KernelManager, "_connection_file_default", lambda self: "", raising=False)
     manager = KernelManager(kernel_name="python3", connection_file=str(tmp_path / "c.json"))
     manager.provisioner = WarmProvisioner(
         kernel_id="t", kernel_spec=manager.kernel_spec, parent=manager

@@ -10,18 +10,22 @@ Usage: ``python -m mobilelab.kernels.zygote LISTENING_FD OWNER_FD SOCKET_PATH``
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
 import importlib.util
 import json
+import linecache
 import os
+import random
 import selectors
 import shutil
 import signal
 import socket
 import sys
 import threading
+import traceback
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -224,8 +228,6 @@ def run_kernel(message: dict, streams: list[int]) -> None:
         code = end.code
         status = code if isinstance(code, int) else 0 if code is None else 1
     except BaseException:
-        import traceback
-
         traceback.print_exc()
     finally:
         _leave(status)
@@ -240,9 +242,6 @@ def _most_files() -> int:
 
 def _fresh_state() -> None:
     """Undo what imports have read or drawn before the fork."""
-    import linecache
-    import random
-
     import matplotlib
     import numpy as np
     import torch
@@ -279,8 +278,6 @@ def _leave(status: int) -> None:
     with contextlib.suppress(BaseException):
         threading._shutdown()
     with contextlib.suppress(BaseException):
-        import atexit
-
         atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(BaseException):

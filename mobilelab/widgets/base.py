@@ -280,10 +280,10 @@ def _exhaust(steps: Iterator[None]) -> None:
         pass
 
 
-def labeled(widget: w.Widget, **style: str) -> w.Widget:
+def labeled(widget: w.Widget, width: str = "auto") -> w.Widget:
     """The widget with room for its description."""
     widget.style.description_width = "initial"
-    widget.layout.width = style.get("width", "auto")
+    widget.layout.width = width
     return widget
 
 

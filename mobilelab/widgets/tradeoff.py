@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ipywidgets as w
+from matplotlib import colormaps
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
@@ -152,8 +153,6 @@ def _budget_of(axis: Axis, budget: Budget) -> float | None:
 
 def _shades(values: Sequence[float]) -> Callable[[float], object]:
     """Cividis, which colour-blind readers see as others do; dark is low."""
-    from matplotlib import colormaps
-
     low, high = min(values, default=0.0), max(values, default=1.0)
     span = (high - low) or 1.0
     return lambda value: colormaps["cividis"](0.05 + 0.9 * (value - low) / span)
