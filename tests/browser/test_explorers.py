@@ -225,8 +225,7 @@ def test_stored_notebook_shows_picture_and_table_without_running(server, page, a
     shot(page, output, f"06-stored-{app.split('/')[0]}")
 
 
-@pytest.mark.parametrize("app", ["lab/tree", "notebooks"])
-def test_callback_that_raises_is_shown_in_the_explorer(server, page, app):
+def test_callback_that_raises_is_shown_in_the_explorer(server, page):
     source = """
 import ipywidgets
 from mobilelab.widgets.base import Explorer, View, axes, canvas
@@ -245,7 +244,7 @@ Touchy()
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source.strip())])
     made.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
     nbformat.write(made, server.folder / "touchy.ipynb")
-    notebook = lab.Notebook(server, page, "touchy.ipynb", app=app)
+    notebook = lab.Notebook(server, page, "touchy.ipynb")
     notebook.run_all()
     output = notebook.output("Touchy")
     lab.slider(output, "divide by").locator(".noUi-handle").focus()
