@@ -360,10 +360,11 @@ def zygote_process():
 def test_zygote_never_computes(warm):
     process = zygote_process()
     assert process.num_threads() == 1
-    descriptors = os.listdir(f"/proc/{process.pid}/fd")
-    targets = [os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in descriptors]
-    assert not [t for t in targets if t.startswith("/") and t != "/dev/null" and "pytest" not in t
-                and not t.startswith("/dev/pts") and "tmp" not in t]  # fmt: skip
+    folder = f"/proc/{process.pid}/fd"
+    # 0 to 2 are its owner's streams: a terminal, a pipe or a log file, as whoever calls us likes.
+    targets = [os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder) if int(fd) > 2]
+    assert targets
+    assert not [t for t in targets if t.startswith("/") and not t.startswith("/dev/null")]
     assert not any("nvidia" in target for target in targets)
 
 
