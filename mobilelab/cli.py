@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mobilelab import __version__
+from mobilelab import __version__, homework
 from mobilelab import doctor as clinic
 from mobilelab.errors import MobileLabError
 
@@ -68,6 +68,11 @@ def tour(
     from mobilelab import tour as walk
 
     walk.run(out, dataset=dataset, data_dir=data_dir, seed=seed, train=train, quick=quick)
+
+
+app.command()(homework.secret)
+app.command("release")(homework.hand_out)
+app.command()(homework.grade)
 
 
 def main() -> None:

@@ -49,12 +49,22 @@ def load() -> dict[str, Answer]:
         ProgressError: if the file is there and cannot be read. A damaged one is renamed to
             ``.damaged`` first, so that the next call starts afresh and nothing is lost.
     """
+    return _load()[0]
+
+
+def _load() -> tuple[dict[str, Answer], dict[str, set[str]]]:
+    """Answers of the quizzes, and fingerprints of wrong tries at the exercises.
+
+    Raises:
+        ProgressError: as :func:`load`.
+    """
     file = path()
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        return {key: Answer(**values) for key, values in content["quiz"].items()}
+        answers = {key: Answer(**values) for key, values in content["quiz"].items()}
+        return answers, {key: set(tries) for key, tries in content.get("tries", {}).items()}
     except FileNotFoundError:
-        return {}
+        return {}, {}
     except OSError as error:
         raise ProgressError(
             f"Cannot read your progress in {file.name} ({error.strerror}); "
@@ -78,7 +88,7 @@ def remember(key: str, right: bool) -> Answer:
     Raises:
         ProgressError: if the file cannot be read or written.
     """
-    answers = load()
+    answers, tries = _load()
     before = answers.get(key)
     answers[key] = Answer(
         right=right or (before is not None and before.right),
@@ -86,7 +96,31 @@ def remember(key: str, right: bool) -> Answer:
         first_right=before.first_right if before else right,
         when=datetime.now(timezone.utc).strftime("%Y-%m-%d"),
     )
-    content = {"version": 1, "quiz": {k: asdict(a) for k, a in sorted(answers.items())}}
+    _save(answers, tries)
+    return answers[key]
+
+
+def tried(key: str, fingerprints: set[str]) -> set[str]:
+    """Add wrong tries at an exercise's task to the file; all that it knows of.
+
+    Raises:
+        ProgressError: if the file cannot be read or written.
+    """
+    answers, tries = _load()
+    known = tries.setdefault(key, set())
+    if not fingerprints <= known:
+        known |= fingerprints
+        _save(answers, tries)
+    return known
+
+
+def _save(answers: dict[str, Answer], tries: dict[str, set[str]]) -> None:
+    content: dict[str, object] = {
+        "version": 1,
+        "quiz": {k: asdict(a) for k, a in sorted(answers.items())},
+    }
+    if tries:
+        content["tries"] = {k: sorted(v) for k, v in sorted(tries.items())}
     file = path()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +134,6 @@ def remember(key: str, right: bool) -> Answer:
             f"Your answer counts here but could not be kept in {file.name} ({error.strerror}); "
             f"set {PLACE} to a file that you may write."
         ) from error
-    return answers[key]
 
 
 @dataclass(frozen=True)

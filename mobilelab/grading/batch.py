@@ -1,0 +1,213 @@
+"""Grade a class: many submissions at once, on this machine or on a Dask cluster.
+
+The scheduler sees plain functions and plain data. Each worker keeps one sandbox; only this process
+writes to the gradebook, one transaction per submission.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from mobilelab.errors import MobileLabError
+from mobilelab.grading.assignment import Assignment
+from mobilelab.grading.gradebook import Gradebook
+from mobilelab.grading.sandbox import NoSandbox, Sandbox
+from mobilelab.grading.scorer import score
+from mobilelab.grading.submissions import Submission
+
+_lock = threading.Lock()
+_sandboxes: dict[bool, Sandbox] = {}
+_assignments: dict[str, Assignment] = {}
+
+
+class SchedulerError(MobileLabError):
+    """The Dask scheduler cannot be reached, or its workers do not fit this course."""
+
+
+@dataclass
+class Summary:
+    """What a run of the grader did."""
+
+    graded: int = 0
+    known: int = 0
+    failed: tuple[tuple[str, str], ...] = ()
+    """Path and reason of the submissions that the grader itself could not judge. They are not in
+    the gradebook; the next run tries them again."""
+
+
+def judge(job: Mapping[str, Any]) -> dict[str, Any]:
+    """What a worker does: one submission, in this process's sandbox.
+
+    Raises:
+        NoSandbox: if there is none on the worker's machine.
+    """
+    mark = job["mark"]
+    torch.set_num_threads(1)  # submissions run side by side; threads inside each would fight
+    with _lock:
+        if mark not in _assignments:
+            _assignments[mark] = Assignment(job["name"], job["files"], job["hidden"])
+        if job["sealed"] not in _sandboxes:
+            _sandboxes[job["sealed"]] = Sandbox(job["sealed"])
+    return score(
+        _assignments[mark], job["content"], job["student"], _sandboxes[job["sealed"]],
+        secret=job["secret"], draws=job["draws"], only=job["only"],
+    )  # fmt: skip
+
+
+def close() -> None:
+    """End this process's sandboxes."""
+    with _lock:
+        while _sandboxes:
+            _sandboxes.popitem()[1].close()
+
+
+def grade(
+    assignment: Assignment,
+    submissions: Sequence[Submission],
+    book: Gradebook,
+    *,
+    secret: bytes | None = None,
+    sealed: bool = True,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    again: bool = False,
+    on_step: Callable[[int, int, str], None] | None = None,
+) -> Summary:
+    """Grade what the gradebook does not know yet.
+
+    Args:
+        assignment: the exercise.
+        submissions: what was handed in.
+        book: where results are kept.
+        secret: the class secret.
+        sealed: ``False`` runs students' code without a sandbox.
+        scheduler: address of a Dask scheduler. A local one is started otherwise.
+        workers: worker processes of the local cluster; 0 grades in threads of this process.
+        again: judge also what is known.
+        on_step: told after every submission: done, all, and the path.
+
+    Returns:
+        What was done. One bad submission never stops the others.
+
+    Raises:
+        NoSandbox: if students' code could not be run safely.
+        SchedulerError: if the scheduler cannot be reached.
+        GradebookError: if the gradebook cannot be written.
+    """
+    book.note(assignment, submissions)
+    mark = hashlib.sha256(b"".join(assignment.files[k] for k in sorted(assignment.files)))
+    jobs = []
+    for submission in submissions:
+        missing = [t.key for t in assignment.exercise.tasks]
+        if not again:
+            missing = book.missing(assignment, submission, secret)
+        if missing:
+            job = {
+                "mark": mark.hexdigest(), "name": assignment.name, "files": assignment.files,
+                "content": submission.content, "student": submission.student, "secret": secret,
+                "draws": book.draws(secret), "only": missing, "sealed": sealed,
+                "hidden": assignment.complete,
+            }  # fmt: skip
+            jobs.append((submission, job))
+    summary = Summary(known=len(submissions) - len(jobs))
+    failed = []
+    if not jobs:
+        return summary
+    with _client(scheduler, workers, len(jobs)) as client:
+        for submission, result in _results(client, jobs):
+            if isinstance(result, (NoSandbox, ImportError)):
+                raise result
+            if isinstance(result, BaseException):
+                failed.append((submission.path, f"{type(result).__name__}: {result}"[:300]))
+            else:
+                book.store(assignment, submission, secret, result)
+                summary.graded += 1
+            if on_step:
+                on_step(summary.graded + len(failed), len(jobs), submission.path)
+    summary.failed = tuple(failed)
+    return summary
+
+
+def _results(client: Any, jobs: Sequence[tuple[Submission, dict]]) -> Iterator[tuple]:
+    """Outcomes as they come; a few jobs for each thread are under way at a time."""
+    from distributed import as_completed
+
+    threads = max(1, sum(client.nthreads().values()))
+    waiting = list(reversed(jobs))
+    running = {}
+
+    def submit() -> Any:
+        submission, job = waiting.pop()
+        future = client.submit(judge, job, pure=False, key=f"judge-{len(waiting)}-{id(job)}")
+        running[future.key] = submission
+        return future
+
+    first = [submit() for _ in range(min(len(waiting), threads * 3))]
+    completed = as_completed(first, loop=client.loop)
+    for future in completed:
+        submission = running.pop(future.key)
+        error = future.exception() if future.status != "finished" else None
+        result = error if future.status != "finished" else future.result()
+        future.release()
+        if waiting:
+            completed.add(submit())
+        yield submission, result
+
+
+@contextlib.contextmanager
+def _client(scheduler: str | None, workers: int | None, jobs: int) -> Iterator[Any]:
+    """A Dask client: of the cluster that was named, or of a local one that ends with it."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    dask.config.set(
+        {
+            "distributed.scheduler.allowed-failures": 3,
+            # a notebook full of pictures is large, and is sent once
+            "distributed.admin.large-graph-warning-threshold": "1GB",
+        }
+    )
+    for name in ("distributed", "asyncio", "tornado"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if scheduler is not None:
+        try:
+            client = Client(scheduler, timeout="15s", set_as_default=False)
+        except (OSError, ValueError, TimeoutError, asyncio.TimeoutError) as error:
+            raise SchedulerError(
+                f"No Dask scheduler answers at {scheduler}; start one with `dask scheduler` and "
+                "give the address that it prints."
+            ) from error
+        with client:
+            if not client.nthreads():
+                raise SchedulerError(
+                    f"The scheduler at {scheduler} has no workers; start some with "
+                    f"`dask worker {scheduler}` where this course is installed."
+                )
+            yield client
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cluster = LocalCluster(
+            n_workers=min(workers, jobs) if workers else 1,
+            threads_per_worker=1 if workers else min(2 * (cores or 1), jobs),
+            processes=bool(workers),
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )
+    try:
+        with cluster, Client(cluster, set_as_default=False) as client:
+            yield client
+    finally:
+        close()

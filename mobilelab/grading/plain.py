@@ -1,0 +1,257 @@
+"""Plain data: the only thing that passes between a grader and a student's code.
+
+A value is JSON plus blocks of bytes with a declared dtype and shape. There is no pickle and no
+code in it, and :func:`decode` believes nothing: it counts, measures and names what it refuses.
+
+====================  ==========================================================
+Python                on the wire
+====================  ==========================================================
+None, bool, int,      itself (numpy numbers and one-element tensors are asked
+float, str            what they hold by whoever compares)
+list, tuple, set      ``{"list": [...]}``, ``{"tuple": [...]}``, ``{"set": [...]}``
+dict                  ``{"dict": [[key, value], ...]}``
+Tensor, ndarray       ``{"tensor": block, "dtype": "float32", "shape": [2, 3]}``
+ScriptModule, bytes   ``{"file": block, "kind": "torchscript"}``
+anything else         ``{"other": "name of its type", "text": "..."}``
+====================  ==========================================================
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import numbers
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mobilelab.errors import MobileLabError
+
+DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
+        torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16,
+        torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128,
+    )
+}  # fmt: skip
+#: The deepest nesting and the most values in one message.
+DEEPEST, MOST = 12, 20_000
+#: The longest text.
+LONGEST = 100_000
+#: The most bytes of JSON in one message.
+LARGEST_JSON = 2 * 2**20
+
+
+class NotPlain(MobileLabError):
+    """A message is not plain data of the agreed form."""
+
+
+@dataclass(frozen=True)
+class File:
+    """The bytes of a file or of a saved model, never opened by the grader itself."""
+
+    content: bytes
+    kind: str = "file"
+
+
+@dataclass(frozen=True)
+class Other:
+    """Something that cannot be sent: only the name of its type and a few words of it."""
+
+    type: str
+    text: str
+
+
+def encode(value: Any) -> tuple[Any, list[bytes]]:
+    """Turn a value into JSON and blocks of bytes.
+
+    Honest variants become one form: views, subclasses and parameters become contiguous tensors,
+    numpy arrays become tensors, numpy numbers become numbers, a ``ScriptModule`` becomes its file.
+    """
+    blocks: list[bytes] = []
+
+    def block(content: bytes) -> int:
+        blocks.append(content)
+        return len(blocks) - 1
+
+    def walk(it: Any, depth: int = 0) -> Any:
+        if depth > DEEPEST:
+            return {"other": "nested too deeply", "text": ""}
+        if it is None or isinstance(it, (bool, np.bool_)):
+            return None if it is None else bool(it)
+        if isinstance(it, str):
+            return str(it)[:LONGEST]
+        if isinstance(it, (bytes, bytearray, memoryview)):
+            return {"file": block(bytes(it)), "kind": "bytes"}
+        if isinstance(it, File):
+            return {"file": block(it.content), "kind": it.kind}
+        if isinstance(it, Tensor) and not it.is_quantized and it.layout == torch.strided:
+            plain = it.detach().as_subclass(Tensor).cpu().resolve_conj().resolve_neg().contiguous()
+            dtype = str(plain.dtype).removeprefix("torch.")
+            if dtype in DTYPES:
+                raw = plain.reshape(-1).view(torch.uint8).numpy().tobytes()
+                return {"tensor": block(raw), "dtype": dtype, "shape": list(plain.shape)}
+        if isinstance(it, np.ndarray) and it.dtype.kind in "biufc":
+            return walk(torch.from_numpy(np.array(it, order="C", subok=False)), depth)
+        if isinstance(it, numbers.Integral):
+            return int(it)
+        if isinstance(it, numbers.Real):
+            return float(it)
+        if isinstance(it, torch.jit.ScriptModule):
+            buffer = io.BytesIO()
+            torch.jit.save(it, buffer)
+            return {"file": block(buffer.getvalue()), "kind": "torchscript"}
+        if isinstance(it, Mapping):
+            return {"dict": [[walk(k, depth + 1), walk(v, depth + 1)] for k, v in it.items()]}
+        for name, kind in (("list", list), ("tuple", tuple), ("set", Set)):
+            if isinstance(it, kind):
+                return {name: [walk(v, depth + 1) for v in it]}
+        return {"other": type(it).__name__, "text": repr(it)[:200]}
+
+    return walk(value), blocks
+
+
+def decode(form: Any, blocks: list[bytes]) -> Any:
+    """The value of a message.
+
+    Raises:
+        NotPlain: if it is not exactly of the form above, or a tensor's bytes, dtype and shape
+            do not fit each other.
+    """
+    left = MOST
+
+    def content(number: Any) -> bytes:
+        if type(number) is not int or not 0 <= number < len(blocks):
+            raise NotPlain("a block of bytes is missing")
+        return blocks[number]
+
+    def walk(it: Any, depth: int = 0) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0 or depth > DEEPEST + 1:
+            raise NotPlain("the answer has too many or too deeply nested values")
+        if it is None or type(it) in (bool, float):
+            return it
+        if type(it) is int:
+            if it.bit_length() > 256:
+                raise NotPlain("a whole number is too long")
+            return it
+        if type(it) is str:
+            if len(it) > LONGEST:
+                raise NotPlain("a text is too long")
+            return clean(it)
+        if type(it) is not dict:
+            raise NotPlain("a value has no known form")
+        keys = set(it)
+        if keys == {"tensor", "dtype", "shape"}:
+            return _tensor(content(it["tensor"]), it["dtype"], it["shape"])
+        if keys == {"file", "kind"} and type(it["kind"]) is str:
+            return File(content(it["file"]), it["kind"][:40])
+        if keys == {"other", "text"} and type(it["other"]) is type(it["text"]) is str:
+            return Other(clean(it["other"][:80]), clean(it["text"][:200]))
+        if len(keys) == 1:
+            name, items = next(iter(it.items()))
+            if type(items) is list and name in ("list", "tuple"):
+                return {"list": list, "tuple": tuple}[name](walk(v, depth + 1) for v in items)
+            try:
+                if type(items) is list and name == "set":
+                    return frozenset(walk(v, depth + 1) for v in items)
+                if type(items) is list and name == "dict":
+                    return {walk(k, depth + 1): walk(v, depth + 1) for k, v in items}
+            except (TypeError, ValueError) as error:
+                raise NotPlain("a set or dict holds something that cannot be in one") from error
+        raise NotPlain("a value has no known form")
+
+    return walk(form)
+
+
+def _tensor(content: bytes, dtype: Any, shape: Any) -> Tensor:
+    if type(dtype) is not str or dtype not in DTYPES:
+        raise NotPlain("a tensor has an unknown dtype")
+    if type(shape) is not list or len(shape) > 8 or any(
+        type(n) is not int or not 0 <= n < 2**31 for n in shape
+    ):  # fmt: skip
+        raise NotPlain("a tensor has no proper shape")
+    kind = DTYPES[dtype]
+    if math.prod(shape) * kind.itemsize != len(content):
+        raise NotPlain("a tensor's bytes do not fit its dtype and shape")
+    if not content:
+        return torch.empty(shape, dtype=kind)
+    raw = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+    return (raw != 0 if kind is torch.bool else raw.view(kind)).reshape(shape)
+
+
+def to_bytes(message: Mapping[str, Any], blocks: list[bytes] | None = None) -> bytes:
+    """One frame: the length of the JSON, the JSON with the sizes of the blocks, the blocks."""
+    blocks = blocks or []
+    text = json.dumps({**message, "sizes": [len(b) for b in blocks]}).encode()
+    return b"".join([len(text).to_bytes(4, "big"), text, *blocks])
+
+
+def clean(text: str) -> str:
+    """Text that can be written as UTF-8: half characters become question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+class Reader:
+    """Takes frames out of a stream of bytes that nobody vouches for.
+
+    Args:
+        largest: the most bytes that one frame may have.
+    """
+
+    def __init__(self, largest: int = 64 * 2**20) -> None:
+        self.largest = largest
+        self._held = bytearray()
+        self._head: tuple[dict[str, Any], int] | None = None
+
+    def feed(self, data: bytes) -> list[tuple[dict[str, Any], list[bytes]]]:
+        """The frames that are complete now.
+
+        Raises:
+            NotPlain: if the stream is not made of frames.
+        """
+        self._held += data
+        frames = []
+        while self._begun():
+            message, at = self._head
+            end = at + sum(message["sizes"])
+            if len(self._held) < end:
+                break
+            blocks = []
+            for length in message.pop("sizes"):
+                blocks.append(bytes(self._held[at : at + length]))
+                at += length
+            del self._held[:end]
+            self._head = None
+            frames.append((message, blocks))
+        return frames
+
+    def _begun(self) -> bool:
+        """Whether the JSON of the next frame is there and read."""
+        if self._head is None and len(self._held) >= 4:
+            end = 4 + int.from_bytes(self._held[:4], "big")
+            if end > LARGEST_JSON:
+                raise NotPlain("a message is too long")
+            if len(self._held) >= end:
+                message = _message(bytes(self._held[4:end]))
+                if end + sum(message["sizes"]) > self.largest:
+                    raise NotPlain("a message is too long")
+                self._head = message, end
+        return self._head is not None
+
+
+def _message(text: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise NotPlain("a message is not JSON") from error
+    sizes = message.get("sizes") if type(message) is dict else None
+    if type(sizes) is not list or any(type(n) is not int or n < 0 for n in sizes):
+        raise NotPlain("a message does not say the sizes of its blocks")
+    return message

@@ -1,0 +1,120 @@
+"""Run a delivered model file where it can do no harm.
+
+Sealed off as a student's notebook is (see ``inmate``): a model file is a program. It is loaded by
+the lite interpreter or by TorchScript, looked into, and run on inputs that the grader sends. The
+instant check in a notebook calls :func:`facts` and :func:`run` directly.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mobilelab.errors import MobileLabError
+from mobilelab.grading.plain import File, Reader, decode, encode, to_bytes
+from mobilelab.runtimes import lite
+
+
+def _load(file: File, folder: str) -> tuple[str, Path, Any]:
+    """Kind, path and module of a delivered file.
+
+    Raises:
+        MobileLabError, RuntimeError: if no loader takes it.
+    """
+    path = Path(folder, "delivered.ptl")
+    path.write_bytes(file.content)
+    torch.backends.quantized.engine = "qnnpack"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if file.kind != "torchscript":
+            return "lite", path, lite.load(path)
+        return "torchscript", path, torch.jit.load(str(path)).eval()
+
+
+def facts(file: File) -> dict[str, Any]:
+    """What can be seen of a model file without running it.
+
+    Returns:
+        ``size`` in bytes, ``loads`` (``"lite"``, ``"torchscript"`` or the refusal in words) and,
+        for a ``.ptl``, ``bytecode_version``, ``operators``, ``dtypes`` (element type to bytes)
+        and ``extra`` (names and texts of the extra files saved with it).
+    """
+    found: dict[str, Any] = {"size": len(file.content)}
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            kind, path, module = _load(file, folder)
+        except (MobileLabError, RuntimeError, ValueError) as error:
+            return {**found, "loads": f"refused: {str(error).splitlines()[0][:300]}"}
+        found["loads"] = kind
+        if kind == "lite":
+            inside = lite.inspect(path)
+            found["bytecode_version"] = inside.bytecode_version
+            found["operators"] = set(inside.operators)
+            found["dtypes"] = dict(inside.dtypes)
+            with zipfile.ZipFile(path) as archive:
+                found["extra"] = {
+                    name.split("/extra/", 1)[1]: archive.read(name)[:4096].decode(errors="replace")
+                    for name in archive.namelist()
+                    if "/extra/" in name
+                }
+        else:
+            found["code"] = str(module.graph)[:50_000]
+    return found
+
+
+def run(file: File, inputs: Sequence[Any]) -> Any:
+    """Outputs of the model, one for each element of ``inputs`` (a tuple is several arguments).
+
+    Raises:
+        MobileLabError, RuntimeError: if it does not load or does not run.
+    """
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        _, _, module = _load(file, folder)
+        return [module(*(x if isinstance(x, tuple) else (x,))) for x in inputs]
+
+
+def main(channel: socket.socket) -> None:
+    """Serve questions about delivered files on ``channel``."""
+    reader = Reader()
+    while True:
+        data = channel.recv(1 << 18)
+        if not data:
+            os._exit(0)
+        for message, blocks in reader.feed(data):
+            try:
+                file, inputs = decode(message["with"], blocks)
+                value = facts(file) if message["ask"] == "facts" else run(file, inputs)
+                form, out = encode(value)
+                reply = {"outcome": "ok", "value": form}
+            except Exception as error:
+                out = []
+                text = str(error).strip().splitlines() or [""]
+                reply = {"outcome": "error", "error": f"{type(error).__name__}: {text[0]}"[:500]}
+            channel.sendall(to_bytes({"reply": message["number"], **reply}, out))
+
+
+def accuracy(scores: Any, labels: Tensor) -> float:
+    """Percent of rows whose largest score is at the label; 0 if it is no such matrix.
+
+    Args:
+        scores: what came back, one tensor ``(n, classes)`` or a list of them.
+        labels: int64 ``(n,)``.
+    """
+    if isinstance(scores, (list, tuple)) and scores:
+        if not all(isinstance(s, Tensor) and s.ndim == 2 for s in scores):
+            return 0.0
+        if len({s.shape[1] for s in scores}) != 1:
+            return 0.0
+        scores = torch.cat([s.double() for s in scores])
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(labels):
+        return 0.0
+    return 100 * float((scores.argmax(1) == labels).double().mean())

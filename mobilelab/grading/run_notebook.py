@@ -1,0 +1,293 @@
+"""The student's side of the grader: run the notebook, then answer questions about it.
+
+This runs sealed off (see ``inmate``), in the very process whose names the student's cells define.
+Everything it sends is believed no more than an answer in an exam: it may be wrong, never trusted.
+papermill puts in the parameters and keeps the book; the engine below runs the cells in this
+process, goes on after one that fails, and gives each its time.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from papermill.engines import Engine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+from mobilelab.grading import answers
+from mobilelab.grading.plain import Reader, encode, to_bytes
+
+#: The most letters of output that are kept of a cell, the most pictures, the largest picture.
+MOST_TEXT, MOST_PICTURES, LARGEST_PICTURE = 20_000, 4, 300_000
+
+#: The place of the cell that papermill puts the parameters in; all others are counted from 0.
+INJECTED = -1
+
+Send = Callable[..., None]
+
+
+class OutOfTime(BaseException):
+    """A cell, or a question, took longer than it may."""
+
+
+@contextlib.contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Interrupt what runs here after ``seconds``, and again until it listens."""
+
+    def ring(*_: object) -> None:
+        raise OutOfTime(f"{seconds:.0f} s")
+
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 0.2)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+class Outputs:
+    """What one cell prints and shows, trimmed as it comes."""
+
+    def __init__(self) -> None:
+        self.items: list[dict[str, Any]] = []
+        self.left, self.pictures = MOST_TEXT, MOST_PICTURES
+
+    def text(self, kind: str, text: str) -> None:
+        """Text of a kind: ``out``, ``err`` or ``shown``."""
+        if self.left <= 0:
+            return
+        if len(text) > self.left:
+            text = text[: self.left] + "\n[trimmed: this cell printed more than is kept]\n"
+        self.left -= len(text)
+        if self.items and self.items[-1]["kind"] == kind and "text" in self.items[-1]:
+            self.items[-1]["text"] += text
+        else:
+            self.items.append({"kind": kind, "text": text})
+
+    def show(self, data: dict[str, Any]) -> None:
+        """One rich output: its picture if it has one, its text otherwise. No HTML, no script."""
+        picture = data.get("image/png")
+        if isinstance(picture, str):
+            with contextlib.suppress(ValueError):
+                picture = base64.b64decode(picture)
+        if isinstance(picture, bytes) and len(picture) <= LARGEST_PICTURE and self.pictures > 0:
+            self.pictures -= 1
+            self.items.append({"kind": "picture", "png": picture})
+        else:
+            self.text("shown", str(data.get("text/plain", "")) + "\n")
+
+
+class _Stream:
+    """A text file that writes to the outputs of the current cell."""
+
+    encoding, errors, closed, name = "utf-8", "replace", False, "<cell>"
+
+    def __init__(self, kind: str, now: Callable[[], Outputs]) -> None:
+        self.kind, self.now = kind, now
+
+    def write(self, text: str) -> int:
+        self.now().text(self.kind, str(text))
+        return len(text)
+
+    def writelines(self, lines: list[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None: ...
+
+    def isatty(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return False
+
+
+class _Published(DisplayPublisher):
+    """Takes what ``display()`` shows."""
+
+    show: Callable[[dict[str, Any]], None]
+
+    def publish(self, data: dict[str, Any], *args: object, **kwargs: object) -> None:
+        self.show(data)
+
+
+class OracleEngine(Engine):
+    """papermill's engine for the grader: the cells run here, and an error ends only its cell."""
+
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: Any, kernel_name: str, *, run: Callable[[int, str], None], **kwargs: Any
+    ) -> None:
+        """Run every code cell through ``run(place, source)``."""
+        for cell in nb_man.nb.cells:
+            if cell.cell_type == "code" and cell.source.strip():
+                run(cell.metadata.get("place", INJECTED), cell.source)
+
+
+def shell_of_this_process() -> InteractiveShell:
+    """IPython without a history file, without colors, without a terminal."""
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "NoColor"
+    config.InteractiveShell.cache_size = 0
+    return InteractiveShell.instance(config=config)
+
+
+class Student:
+    """The process as the grader's partner: it runs the cells and answers."""
+
+    def __init__(self, send: Send, message: dict[str, Any]) -> None:
+        self.send, self.limits = send, message["limits"]
+        self.skip = set(message["skip"])
+        self.deadline = time.monotonic() + self.limits["notebook"]
+        self.outputs = Outputs()
+        self.shell = shell_of_this_process()
+        self.parameters = message["parameters"]
+        sys.stdout = _Stream("out", lambda: self.outputs)
+        sys.stderr = _Stream("err", lambda: self.outputs)
+        self.shell.display_pub = _Published(shell=self.shell)
+        self.shell.display_pub.show = lambda data: self.outputs.show(data)
+        self.shell.display_trap.hook = self.result
+        self.shell.enable_gui = lambda gui=None: None
+        self.shell.enable_matplotlib("inline")
+        self.shell.showtraceback = self.shell.showsyntaxerror = lambda *a, **k: None
+
+    def result(self, value: object) -> None:
+        """Show the value of a cell's last line."""
+        if value is not None:
+            self.outputs.show(self.shell.display_formatter.format(value)[0])
+
+    def seconds(self) -> float:
+        """Time for the next cell or question."""
+        return max(0.05, min(self.limits["cell"], self.deadline - time.monotonic()))
+
+    def run(self, index: int, source: str) -> None:
+        """Run one cell, tell that it begins and how it ended."""
+        if index in self.skip:
+            return
+        self.send({"begins": index})
+        self.outputs = Outputs()
+        try:
+            with at_most(self.seconds()):
+                result = self.shell.run_cell(source, store_history=False)
+            error = result.error_before_exec or result.error_in_exec
+        except BaseException as late:
+            error = late
+        self.tell(index, error)
+
+    def tell(self, index: int, error: BaseException | None) -> None:
+        """One frame for a cell that has ended."""
+        blocks: list[bytes] = []
+        for item in self.outputs.items:
+            if "png" in item:
+                blocks.append(item.pop("png"))
+                item["block"] = len(blocks) - 1
+        outcome = "ok"
+        said = None
+        if error is not None:
+            outcome = _kind_of(error)
+            said = _in_words(error)
+        now = {name: self.shell.user_ns.get(name) for name in self.parameters}
+        same = {name: _same(now[name], value) for name, value in self.parameters.items()}
+        self.send(
+            {"ended": index, "outcome": outcome, "error": said, "outputs": self.outputs.items,
+             "changed": [name for name, kept in same.items() if not kept]},
+            blocks,
+        )  # fmt: skip
+
+    def reply(self, message: dict[str, Any], blocks: list[bytes]) -> None:
+        """Answer one question."""
+        self.outputs = Outputs()
+        try:
+            with at_most(self.seconds()):
+                value = answers.answer(self.shell.user_ns, message, blocks)
+                form, out = encode(value)
+            self.send({"reply": message["number"], "outcome": "ok", "value": form}, out)
+        except answers.Missing as error:
+            self.send({"reply": message["number"], "outcome": "missing", "error": str(error)})
+        except BaseException as error:
+            self.send(
+                {"reply": message["number"], "outcome": _kind_of(error), "error": _in_words(error)}
+            )
+
+
+def _same(now: object, value: object) -> bool:
+    return type(now) is type(value) and now == value
+
+
+def _kind_of(error: BaseException) -> str:
+    if isinstance(error, OutOfTime):
+        return "timeout"
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error)[:2000]:
+        return "memory"
+    return "todo" if isinstance(error, NotImplementedError) else "error"
+
+
+def _in_words(error: BaseException) -> str:
+    """Type and message, and the line of the student's own code that raised it."""
+    words = "".join(traceback.format_exception_only(type(error), error)).strip()
+    if isinstance(error, OutOfTime):
+        words = f"stopped after {error}"
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if "ipykernel" in frame.filename or frame.filename.startswith("<ipython-input"):
+            words += f"\n  in line {frame.lineno} of the cell: {(frame.line or '').strip()}"
+            break
+    return words[:2000]
+
+
+def main(channel: socket.socket) -> None:
+    """Serve one notebook on ``channel``."""
+    reader = Reader()
+    frames: list[Any] = []
+
+    def send(message: dict[str, Any], blocks: list[bytes] | None = None) -> None:
+        channel.sendall(to_bytes(message, blocks))
+
+    def receive() -> tuple[dict[str, Any], list[bytes]]:
+        while not frames:
+            data = channel.recv(1 << 18)
+            if not data:
+                os._exit(0)
+            frames.extend(reader.feed(data))
+        return frames.pop(0)
+
+    message, blocks = receive()
+    for name, block in message["files"].items():
+        Path(name).write_bytes(blocks[block])
+    sys.path.insert(0, os.getcwd())
+    book = nbformat.from_dict(json.loads(blocks[message["notebook"]]))
+    student = Student(send, message)
+    papermill_engines.register("mobilelab-oracle", OracleEngine)
+    with contextlib.suppress(PapermillExecutionError):
+        papermill.execute_notebook(
+            book,
+            None,
+            parameters=message["parameters"],
+            engine_name="mobilelab-oracle",
+            kernel_name="python3",
+            progress_bar=False,
+            log_output=False,
+            run=student.run,
+        )
+    send({"done": True})
+    while True:
+        message, blocks = receive()
+        student.reply(message, blocks)

@@ -1,0 +1,340 @@
+"""A place where a student's code can do no harm: bubblewrap, and warm processes inside it.
+
+One :class:`Sandbox` is started per grading process. It imports torch once; every
+:meth:`Sandbox.open` then forks a sealed process in a tenth of a second (see ``inmate``). What it
+sees: the system's programs, this Python and ``mobilelab``, all read-only, and three small folders
+of its own in memory. What it does not see: the network, other processes, other submissions,
+exercises, solutions, home folders, the gradebook, the environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import mobilelab
+from mobilelab.errors import MobileLabError
+from mobilelab.grading.plain import NotPlain, Reader, to_bytes
+
+#: Seconds that the imports inside a new sandbox may take.
+PATIENCE = 180.0
+
+
+class NoSandbox(MobileLabError):
+    """There is no bubblewrap, or it does not work on this system."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use."""
+
+    cell: int = 60
+    """Seconds for a cell, and for one question of the grader."""
+    notebook: int = 240
+    """Seconds for the whole notebook and all questions together."""
+    memory: int = 2 * 2**30
+    """Bytes beyond what importing torch takes, files in memory included."""
+    disk: int = 256 * 2**20
+    """Bytes for the files in each of the three writable folders."""
+    processes: int = 32
+    """Processes and workers at the same time."""
+
+
+class Ended(MobileLabError):
+    """The sealed process is gone.
+
+    Attributes:
+        reason: ``timeout``, ``memory``, ``processes``, ``died`` or ``nonsense`` (it sent what is
+            not a message).
+    """
+
+    def __init__(self, reason: str, text: str = "") -> None:
+        super().__init__(text or reason)
+        self.reason = reason
+
+
+class Inmate:
+    """A connection to one sealed process: frames in, frames out, and an end that is explained."""
+
+    def __init__(self, channel: socket.socket, line: socket.socket) -> None:
+        self._channel, self._line = channel, line
+        self._reader = Reader()
+        self._frames: list[tuple[dict[str, Any], list[bytes]]] = []
+        self._notes = b""
+
+    def send(self, message: Mapping[str, Any], blocks: Sequence[bytes] = ()) -> None:
+        """Send one frame.
+
+        Raises:
+            Ended: if nobody takes it within ten seconds.
+        """
+        try:
+            self._channel.settimeout(10)
+            self._channel.sendall(to_bytes(message, list(blocks)))
+        except TimeoutError as error:
+            raise Ended("timeout", "it does not read what it is asked") from error
+        except OSError as error:
+            raise self._why() from error
+
+    def receive(self, seconds: float) -> tuple[dict[str, Any], list[bytes]]:
+        """The next frame.
+
+        Raises:
+            Ended: if there is none after ``seconds``, if what comes is not a frame, or if the
+                process is gone.
+        """
+        deadline = time.monotonic() + seconds
+        while not self._frames:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Ended("timeout", f"no answer within {seconds:.0f} s")
+            self._channel.settimeout(left)
+            try:
+                data = self._channel.recv(1 << 18)
+                if not data:
+                    raise self._why()
+                self._frames = self._reader.feed(data)
+            except TimeoutError:
+                continue
+            except NotPlain as error:
+                raise Ended("nonsense", str(error)) from error
+            except OSError as error:
+                raise self._why() from error
+        return self._frames.pop(0)
+
+    def _why(self) -> Ended:
+        """Ask the warden what happened."""
+        self._line.settimeout(5)
+        with contextlib.suppress(OSError):
+            while not any(b'"sealed"' not in n for n in self._notes.splitlines() if n):
+                part = self._line.recv(4096)
+                if not part:
+                    break
+                self._notes += part
+        for note in self._notes.splitlines():
+            said = json.loads(note)
+            if said["reason"] == "seal":
+                raise NoSandbox(
+                    f"A process could not be sealed ({said['text']}); bubblewrap works here, but "
+                    "namespaces inside it do not. Allow nested user namespaces on this system."
+                )
+            if said["reason"] in ("memory", "processes"):
+                return Ended(said["reason"])
+            if said["reason"] == "died":
+                code = said["code"]
+                name = f"signal {-code}" if code < 0 else f"exit status {code}"
+                with contextlib.suppress(ValueError):
+                    name = signal.Signals(-code).name
+                return Ended("died", f"the process ended with {name}")
+        return Ended("died", "the process is gone")
+
+    def close(self) -> None:
+        """End the process and everything that it started."""
+        self._channel.close()
+        self._line.close()
+
+    def __enter__(self) -> Inmate:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Sandbox:
+    """bubblewrap with a warm Python in it.
+
+    Args:
+        sealed: ``False`` starts the same processes without any protection. Only for code that you
+            would run yourself.
+
+    Raises:
+        NoSandbox: if bubblewrap is missing or does not work here.
+    """
+
+    def __init__(self, sealed: bool = True) -> None:
+        self.sealed = sealed
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen | None = None
+        if sealed:
+            require()
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-I", "-m", "mobilelab.grading.inmate", str(theirs.fileno()),
+                   "sealed" if self.sealed else "open"]  # fmt: skip
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
+        try:
+            self._process = subprocess.Popen(
+                [*(bubblewrap() if self.sealed else []), *command],
+                pass_fds=(theirs.fileno(),),
+                env=None if self.sealed else {**os.environ, **WANTED},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._complaints,
+                start_new_session=True,
+            )
+        finally:
+            theirs.close()
+        self._socket = ours
+        ours.settimeout(PATIENCE)
+        try:
+            self.ready = ours.recv(16) == b"ready\n"
+        except OSError:
+            self.ready = False
+        if not self.ready:
+            self._complaints.seek(0)
+            last = self._complaints.read().decode(errors="replace").strip().splitlines()[-1:]
+            self.close()
+            raise NoSandbox(
+                f"The sandbox did not start ({' '.join(last) or 'no message'}); "
+                "is this course installed for the user that grades?"
+            )
+
+    def open(self, role: str, limits: Limits) -> Inmate:
+        """A new sealed process.
+
+        Args:
+            role: the module of ``mobilelab.grading`` whose ``main(socket)`` it runs.
+            limits: what it may use.
+
+        Raises:
+            NoSandbox: if the sandbox cannot be started.
+        """
+        ours, theirs = socket.socketpair()
+        line, wardens = socket.socketpair()
+        request = {
+            **asdict(limits), "seconds": limits.notebook, "role": role, "sealed": self.sealed,
+            "seen": [str(p) for p in _seen() if p.is_relative_to("/tmp") or p.is_relative_to(HOME)],
+        }  # fmt: skip
+        try:
+            with self._lock:
+                if self._process is None or self._process.poll() is not None:
+                    self._start()
+                socket.send_fds(
+                    self._socket,
+                    [json.dumps(request).encode()],
+                    [theirs.fileno(), wardens.fileno()],
+                )
+        except BaseException:
+            ours.close()
+            line.close()
+            raise
+        finally:
+            theirs.close()
+            wardens.close()
+        return Inmate(ours, line)
+
+    def close(self) -> None:
+        """End the sandbox with everything in it."""
+        if self._process is not None:
+            self._socket.close()
+            self._process.kill()
+            self._process.wait()
+            self._complaints.close()
+            self._process = None
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+#: The working folder of a student's code.
+HOME = "/home/student"
+#: What it needs to find in its environment, with a sandbox or without.
+WANTED = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "JUPYTER_PLATFORM_DIRS": "1",
+}
+#: All of the environment inside the sandbox.
+ENVIRONMENT = {
+    **WANTED,
+    "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
+    "HOME": HOME,
+    "TMPDIR": "/tmp",
+    "USER": "student",
+    "LANG": "C.UTF-8",
+    "MPLCONFIGDIR": "/tmp/matplotlib",
+    "MOBILELAB_PROGRESS": f"{HOME}/.progress.json",
+    "IPYTHONDIR": f"{HOME}/.ipython",
+}
+
+
+def bubblewrap() -> list[str]:
+    """The command line up to the program."""
+    command = [
+        "bwrap", "--unshare-all", "--new-session", "--clearenv",
+        "--hostname", "sandbox",
+        "--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_SETFCAP",
+        "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", HOME,
+    ]  # fmt: skip
+    for name in ("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin"):
+        path = Path(name)
+        if path.is_symlink():
+            command += ["--symlink", os.readlink(path), name]
+        elif path.is_dir():
+            command += ["--ro-bind", name, name]
+    for name in ("/etc/ld.so.cache", "/etc/fonts", "/etc/localtime", "/etc/alternatives"):
+        command += ["--ro-bind-try", name, name]
+    for path in _seen():
+        command += ["--ro-bind", str(path), str(path)]
+    for name, value in ENVIRONMENT.items():
+        command += ["--setenv", name, value]
+    # last, so that everything above could be put in place: nothing stays writable but /tmp
+    return [*command, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
+
+
+def _seen() -> list[Path]:
+    """The folders outside ``/usr`` that a student's code may read."""
+    package = Path(mobilelab.__file__).resolve().parent
+    wanted = [Path(sys.base_prefix), Path(sys.prefix), package, package.parent / "data"]
+    found = dict.fromkeys(path.resolve() for path in wanted if path.exists())
+    return [path for path in found if not path.is_relative_to("/usr")]
+
+
+def require() -> None:
+    """Raise if there is no working bubblewrap.
+
+    Raises:
+        NoSandbox: one sentence with the way out.
+    """
+    reason = missing()
+    if reason:
+        raise NoSandbox(
+            f"{reason}; students' code is not run without a sandbox. Install bubblewrap "
+            "(Debian: apt install bubblewrap) on a Linux machine that allows user namespaces, or "
+            "give --no-sandbox if you would run every one of these notebooks yourself."
+        )
+
+
+def missing() -> str | None:
+    """Why there is no sandbox here, in words; ``None`` if there is one."""
+    if sys.platform != "linux":
+        return "bubblewrap exists on Linux only"
+    if shutil.which("bwrap") is None:
+        return "The program bwrap was not found"
+    trial = subprocess.run(
+        [*bubblewrap(), "/usr/bin/env", "true"], capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    if trial.returncode:
+        last = (trial.stderr.strip().splitlines() or ["no message"])[-1]
+        return f"bubblewrap does not work here ({last})"
+    return None

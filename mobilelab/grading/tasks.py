@@ -1,0 +1,343 @@
+"""What a task is: points, cases, and what counts as the right answer.
+
+The same cases are looked at by the check in the notebook and by the grader. Who asks the
+questions differs: :func:`look` takes any function from a question to a :class:`Reply`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mobilelab.grading.answers import Ask, Call, Delivered, Value
+from mobilelab.grading.plain import File, Other
+from mobilelab.grading.sandbox import Limits
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Ask: what can be seen of a delivered model without running it (``run_model.facts``)."""
+
+    source: Ask
+
+
+@dataclass(frozen=True)
+class Run:
+    """Ask: the outputs of a delivered model on ``inputs``, a list as long as they are.
+
+    A tuple among the inputs is several arguments.
+    """
+
+    source: Ask
+    inputs: tuple[Any, ...]
+
+
+Question = Call | Value | Delivered | Facts | Run
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back to a question.
+
+    ``outcome`` is ``ok`` or how it ended: ``todo``, ``missing``, ``error``, ``timeout``,
+    ``memory``, ``processes``, ``died``.
+    """
+
+    outcome: str
+    value: Any = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing that an answer must get right, with a name that a student can understand.
+
+    Args:
+        name: what is looked at: ``"0.0 lands on the zero point"``.
+        ask: the question.
+        expected: the right reply, or, with ``judge``, words for what is wanted.
+        hint: the misconception behind a typical wrong answer, and where to think again.
+        tolerance: largest absolute difference that counts as equal.
+        judge: whether a reply is right, where equality is not the measure. An exception in it
+            means that the reply was not of the kind it looks for: wrong.
+        show: words for a reply; ``repr`` by default.
+        pick: the part of the reply that this case looks at.
+        weight: its share of the task's points.
+    """
+
+    name: str
+    ask: Question
+    expected: Any
+    hint: str = ""
+    tolerance: float = 0.0
+    judge: Callable[[Any], bool] | None = None
+    show: Callable[[Any], str] | None = None
+    pick: Callable[[Any], Any] | None = None
+    weight: float = 1.0
+
+
+class Draw:
+    """Random inputs from one seed; the same seed gives the same inputs on every machine."""
+
+    def __init__(self, seed: int) -> None:
+        self.generator = torch.Generator().manual_seed(seed % 2**63)
+
+    def integer(self, low: int, high: int) -> int:
+        """A whole number from ``low`` to ``high``, both included."""
+        return int(torch.randint(low, high + 1, (), generator=self.generator))
+
+    def uniform(self, low: float, high: float) -> float:
+        """A number between ``low`` and ``high``."""
+        return low + (high - low) * float(torch.rand((), generator=self.generator))
+
+    def choice(self, options: Sequence[Any]) -> Any:
+        """One of ``options``."""
+        return options[self.integer(0, len(options) - 1)]
+
+    def sample(self, options: Sequence[Any], count: int) -> list[Any]:
+        """``count`` different ones of ``options``."""
+        order = torch.randperm(len(options), generator=self.generator)[:count]
+        return [options[int(i)] for i in order]
+
+    def uniform_tensor(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """float32 tensor of ``shape``, values between ``low`` and ``high``."""
+        return low + (high - low) * torch.rand(shape, generator=self.generator)
+
+    def normal_tensor(self, *shape: int) -> Tensor:
+        """float32 tensor of ``shape``, mean 0, standard deviation 1."""
+        return torch.randn(shape, generator=self.generator)
+
+    def integer_tensor(self, *shape: int, low: int, high: int) -> Tensor:
+        """int64 tensor of ``shape``, values from ``low`` to ``high``, both included."""
+        return torch.randint(low, high + 1, shape, generator=self.generator)
+
+
+Parameters = SimpleNamespace
+Public = Callable[[Parameters], list[Case]]
+Hidden = Callable[[Parameters, Draw], list[Case]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of an exercise.
+
+    Args:
+        key: its short name, also the name of its function in ``hidden.py``.
+        title: its heading.
+        points: what it is worth.
+        minutes: what it takes.
+        names: the names or files that the student delivers.
+        public: the cases that the notebook shows; they are worth no points, because a table of
+            their answers would otherwise be worth some.
+        explanation: shown after three honest tries.
+        uses: parameters that its answer depends on.
+    """
+
+    key: str
+    title: str
+    points: float
+    minutes: int
+    names: tuple[str, ...]
+    public: Public
+    explanation: str
+    uses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An assignment: its tasks, its parameters and what a submission may use.
+
+    ``parameters`` maps each name to the values that a student may be given; the first is what
+    the notebook has before anybody's are put in.
+    """
+
+    title: str
+    tasks: tuple[Task, ...]
+    parameters: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def points(self) -> float:
+        """The most that can be reached."""
+        return sum(task.points for task in self.tasks)
+
+    def task(self, key: str) -> Task:
+        """The task called ``key``.
+
+        Raises:
+            KeyError: with the keys that there are.
+        """
+        for task in self.tasks:
+            if task.key == key:
+                return task
+        raise KeyError(f"no task {key!r}; there are {', '.join(t.key for t in self.tasks)}")
+
+
+#: How a case can end, in the words of the gradebook.
+ENDS = {
+    "ok": "wrong answer",
+    "todo": "not done",
+    "missing": "missing task",
+    "error": "error",
+    "timeout": "timeout",
+    "memory": "out of memory",
+    "processes": "too many processes",
+    "died": "kernel died",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one case went."""
+
+    name: str
+    ok: bool
+    end: str
+    """``right`` or one of the values of :data:`ENDS`."""
+    expected: str
+    got: str
+    hint: str
+    weight: float = 1.0
+
+
+def look(cases: Sequence[Case], ask: Callable[[Question], Reply]) -> list[Outcome]:
+    """Ask the questions of ``cases``, each distinct one once, and compare."""
+    replies: dict[int, Reply] = {}
+    outcomes = []
+    for case in cases:
+        if id(case.ask) not in replies:
+            replies[id(case.ask)] = ask(case.ask)
+        outcomes.append(_one(case, replies[id(case.ask)]))
+    return outcomes
+
+
+def _one(case: Case, reply: Reply) -> Outcome:
+    wanted = case.expected if case.judge else show(case.expected)
+    if reply.outcome != "ok":
+        end = ENDS.get(reply.outcome, "error")
+        return Outcome(case.name, False, end, wanted, reply.error or end, case.hint, case.weight)
+    try:
+        got = case.pick(reply.value) if case.pick else reply.value
+        if case.judge:
+            ok, why = bool(case.judge(got)), ""
+            words = case.show(got) if case.show else show(got)
+        else:
+            ok, why = compare(case.expected, got, case.tolerance)
+            wanted, words = _side_by_side(case.expected, got, case.tolerance)
+            words = case.show(got) if case.show else words
+    except Exception:  # the reply may be anything: not of the kind that this case looks for
+        ok, why, words = False, "it is not the kind of answer that is asked for", show(reply.value)
+    if why:
+        words += f" ({why})"
+    end = "right" if ok else ENDS["ok"]
+    return Outcome(case.name, ok, end, wanted, words, case.hint, case.weight)
+
+
+def compare(expected: Any, got: Any, tolerance: float = 0.0) -> tuple[bool, str]:
+    """Whether ``got`` is the right answer, and what is wrong with its kind if it is not.
+
+    Only plain data is compared, of exactly the expected kind. What honest answers vary in is
+    accepted: a tensor of another float dtype, a one-element tensor where a number is wanted, a
+    tuple for a list.
+    """
+    if isinstance(expected, Tensor):
+        return _compare_tensors(expected, got, tolerance)
+    if type(got) is not type(expected) and isinstance(got, Tensor) and got.numel() == 1:
+        got = got.item()
+    if isinstance(expected, bool) or isinstance(got, bool):
+        right_kind = isinstance(expected, bool) and isinstance(got, bool)
+        return right_kind and expected is got, "" if right_kind else _kinds(expected, got)
+    if isinstance(expected, int):
+        if type(got) is not int:
+            return False, _kinds(expected, got)
+        return abs(got - expected) <= tolerance, ""
+    if isinstance(expected, float):
+        if type(got) not in (int, float):
+            return False, _kinds(expected, got)
+        if math.isnan(expected) or math.isnan(got):
+            return math.isnan(expected) and math.isnan(got), ""
+        return got == expected or abs(got - expected) <= tolerance, ""
+    if isinstance(expected, (list, tuple)):
+        if not isinstance(got, (list, tuple)):
+            return False, _kinds(expected, got)
+        if len(got) != len(expected):
+            return False, f"{len(got)} elements, {len(expected)} are wanted"
+        for a, b in zip(expected, got, strict=True):
+            ok, why = compare(a, b, tolerance)
+            if not ok:
+                return False, why
+        return True, ""
+    if isinstance(expected, Mapping):
+        if not isinstance(got, Mapping):
+            return False, _kinds(expected, got)
+        if set(expected) != set(got):
+            return False, "other keys are wanted"
+        for key in expected:
+            ok, why = compare(expected[key], got[key], tolerance)
+            if not ok:
+                return False, why
+        return True, ""
+    if isinstance(expected, Set):
+        right_kind = isinstance(got, Set)
+        return right_kind and set(got) == set(expected), "" if right_kind else _kinds(expected, got)
+    if type(got) is not type(expected):
+        return False, _kinds(expected, got)
+    return got == expected, ""
+
+
+def _compare_tensors(expected: Tensor, got: Any, tolerance: float) -> tuple[bool, str]:
+    if not isinstance(got, Tensor):
+        return False, f"{_kind(got)}, a tensor is wanted"
+    if got.shape != expected.shape:
+        return False, f"shape {tuple(got.shape)}, {tuple(expected.shape)} is wanted"
+    if got.is_complex() != expected.is_complex():
+        return False, f"dtype {got.dtype}, {expected.dtype} is wanted"
+    if (got.dtype is torch.bool) != (expected.dtype is torch.bool):
+        return False, f"dtype {got.dtype}, {expected.dtype} is wanted"
+    wide = torch.complex128 if expected.is_complex() else torch.float64
+    near = torch.isclose(got.to(wide), expected.to(wide), rtol=0, atol=tolerance)
+    return bool(near.all()), ""
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Other):
+        return value.type
+    if isinstance(value, File):
+        return f"a {value.kind} file"
+    return "a set" if isinstance(value, Set) else type(value).__name__
+
+
+def _kinds(expected: Any, got: Any) -> str:
+    return f"{_kind(got)}, {_kind(expected)} is wanted"
+
+
+def _side_by_side(expected: Any, got: Any, tolerance: float) -> tuple[str, str]:
+    """Expected and got as text; of two tensors, the first place in which they differ."""
+    if isinstance(expected, Tensor) and isinstance(got, Tensor) and got.shape == expected.shape:
+        a, b = expected.double(), got.double()
+        for place in (~torch.isclose(b, a, rtol=0, atol=tolerance)).nonzero().tolist()[:1]:
+            where = f" at position {place}" if place else ""
+            at = tuple(place)
+            return f"{a[at].item():.6g}{where}", f"{b[at].item():.6g}{where}"
+    return show(expected), show(got)
+
+
+def show(value: Any) -> str:
+    """A value in a line."""
+    if isinstance(value, Tensor):
+        first = [round(v, 5) if isinstance(v, float) else v for v in value.flatten()[:6].tolist()]
+        return f"tensor of shape {tuple(value.shape)}, {first}{'...' if value.numel() > 6 else ''}"
+    if isinstance(value, Set):
+        return "{" + ", ".join(repr(v) for v in sorted(value, key=repr)) + "}"
+    if isinstance(value, Other):
+        return f"{value.type}: {value.text}"
+    if isinstance(value, File):
+        return f"a {value.kind} file of {len(value.content)} bytes"
+    text = f"{value:.6g}" if isinstance(value, float) else repr(value)
+    return text if len(text) <= 200 else text[:200] + "..."

@@ -1,0 +1,59 @@
+"""Shared by the grader's tests: a sandbox or a clear skip, tiny notebooks, and grading them."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mobilelab.grading import sandbox
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = Path(__file__).parent / "tiny"
+SECRET = b"CANARY-SECRET-0123456789abcdef"
+
+needs_sandbox = pytest.mark.skipif(
+    sandbox.missing() is not None and not os.environ.get("MOBILELAB_REQUIRE_SANDBOX"),
+    reason=f"no sandbox here: {sandbox.missing()} (Debian: apt install bubblewrap)",
+)
+
+
+def notebook(*cells, parameters="seed = 3"):
+    """A submission with these code cells."""
+    sources = [(parameters, ["parameters"]), *((cell, []) for cell in cells)]
+    book = {
+        "cells": [
+            {"cell_type": "code", "id": f"c{i}", "metadata": {"tags": tags}, "source": source,
+             "outputs": [], "execution_count": None}
+            for i, (source, tags) in enumerate(sources)
+        ],
+        "metadata": {}, "nbformat": 4, "nbformat_minor": 5,
+    }  # fmt: skip
+    return json.dumps(book).encode()
+
+
+DOUBLE = "def double(x):\n    return x + x"
+ANSWER = "answer = 7 * seed + 1"
+MODEL = """import torch
+class Net(torch.nn.Module):
+    def __init__(self, seed: int):
+        super().__init__()
+        self.seed = seed
+    def forward(self, x):
+        return 3 * x + self.seed
+torch.jit.script(Net(seed))._save_for_lite_interpreter("net.ptl")"""
+
+
+def points(result):
+    return sum(task["points"] for task in result["tasks"].values())
+
+
+def put(folder, **submissions):
+    """Write submissions as NAME.ipynb into a fresh folder."""
+    folder = Path(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, content in submissions.items():
+        (folder / f"{name}.ipynb").write_bytes(content)
+    return folder

@@ -1,0 +1,227 @@
+"""Every exercise: one source, zero for nothing, full marks for the solution, fair to variants."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from grading import ANSWER, DOUBLE, MODEL, ROOT, SECRET, TINY, needs_sandbox, notebook, points
+
+from mobilelab.errors import MobileLabError
+from mobilelab.grading import release
+from mobilelab.grading.assignment import Assignment
+from mobilelab.grading.instant import Checker
+from mobilelab.grading.sandbox import Sandbox
+from mobilelab.grading.scorer import score
+
+FOLDERS = [*sorted(p.parent for p in (ROOT / "exercises").glob("*/checks.py")), TINY]
+NAMES = [folder.name for folder in FOLDERS]
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with Sandbox() as place:
+        yield place
+
+
+def grade(assignment, content, sandbox, student="ada"):
+    return score(assignment, content, student, sandbox, secret=SECRET, draws=SECRET)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=NAMES)
+def test_student_notebook_is_made_from_the_solution(folder):
+    assignment = Assignment.load(folder)
+    made = release.text(release.student_notebook(assignment))
+    assert (folder / f"{folder.name}.ipynb").read_text() == made, "run mobilelab release"
+    assert "SOLUTION" not in made
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=NAMES)
+def test_checks_do_not_hold_the_solution(folder):
+    assert "import hidden" not in (folder / "checks.py").read_text()
+    assert "from .hidden" not in (folder / "checks.py").read_text()
+    assert set(Assignment.load(folder).handed_out) & {"hidden.py", "solution.ipynb"} == set()
+
+
+@needs_sandbox
+@pytest.mark.parametrize("folder", FOLDERS, ids=NAMES)
+def test_solution_has_full_marks(folder, sandbox):
+    assignment = Assignment.load(folder)
+    result = grade(assignment, assignment.files["solution.ipynb"], sandbox)
+    wrong = [c for t in result["tasks"].values() for c in t["cases"] if not c["ok"]]
+    assert not wrong
+    assert points(result) == assignment.exercise.points
+    assert result["end"] == "graded", result["message"]
+
+
+@needs_sandbox
+@pytest.mark.parametrize("folder", FOLDERS, ids=NAMES)
+def test_unmodified_notebook_runs_and_scores_zero(folder, sandbox):
+    assignment = Assignment.load(folder)
+    result = grade(assignment, assignment.files[f"{folder.name}.ipynb"], sandbox)
+    assert points(result) == 0
+    tags = [
+        cell["metadata"].get("tags", [])
+        for cell in json.loads(assignment.files[f"{folder.name}.ipynb"])["cells"]
+    ]
+    for cell in result["cells"]:
+        assert cell["outcome"] in ("ok", "todo"), cell["error"]
+        # "run all" in Jupyter goes on behind a cell only if it is marked
+        assert cell["outcome"] == "ok" or "raises-exception" in tags[cell["place"]]
+    assert {task["end"] for task in result["tasks"].values()} == {"not done"}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=NAMES)
+def test_parameters_follow_from_secret_and_student(folder):
+    assignment = Assignment.load(folder)
+    given = [assignment.parameters(SECRET, f"student {i}") for i in range(40)]
+    assert given[0] == assignment.parameters(SECRET, "student 0")
+    assert given != [assignment.parameters(b"another secret", f"student {i}") for i in range(40)]
+    assert len({json.dumps(p) for p in given}) > 10
+    for name, options in assignment.exercise.parameters.items():
+        assert all(p[name] in options for p in given)
+    defaults = {name: options[0] for name, options in assignment.exercise.parameters.items()}
+    assert assignment.parameters(None, "anybody") == defaults
+
+
+VARIANTS = {
+    "another dtype": "def double(x):\n    return (x.double() + x.double())",
+    "a view": "def double(x):\n    return torch.stack([x + x, x])[0]\nimport torch",
+    "not contiguous": "def double(x):\n    return (x + x).T.T if x.ndim == 2 else x * 2",
+    "a parameter": "import torch\ndef double(x):\n"
+                   "    return torch.nn.Parameter(x.double() * 2)",
+    "a subclass": "import torch\nclass Mine(torch.Tensor): pass\n"
+                  "def double(x):\n    return (2 * x).as_subclass(Mine)",
+    "numpy": "def double(x):\n    return x.numpy() * 2",
+    "with gradient": "def double(x):\n    y = x.double().requires_grad_()\n    return y * 2",
+    "a callable object": "class Doubler:\n    def __call__(self, x):\n        return x + x\n"
+                         "double = Doubler()",
+    "warnings and prints": "import sys, warnings\ndef double(x):\n    warnings.warn('hm')\n"
+                           "    print('here', x.shape)\n    print('oh', file=sys.stderr)\n"
+                           "    return x + x",
+    "writes into its own copy": "def double(x):\n    x = x.clone()\n    x += x\n    return x",
+}  # fmt: skip
+
+
+@needs_sandbox
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_honest_variants_keep_full_marks(variant, sandbox):
+    result = grade(Assignment.load(TINY), notebook(VARIANTS[variant], ANSWER, MODEL), sandbox)
+    assert points(result) == 10
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [MODEL, ANSWER, DOUBLE],
+        ["1 / 0", DOUBLE, "undefined", ANSWER, MODEL],
+        [
+            "%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1])",
+            DOUBLE,
+            ANSWER,
+            MODEL,
+        ],
+        ["!echo hello", "%%time\n" + DOUBLE, ANSWER, MODEL],
+        [DOUBLE, "import numpy as np\nanswer = np.int64(7 * seed + 1)", MODEL],
+        [DOUBLE, "import torch\nanswer = torch.tensor(7 * seed + 1)", MODEL],
+        [DOUBLE, DOUBLE, "for i in range(3): answer = 7 * seed + 1", MODEL],
+    ],
+    ids=["reordered", "errors between", "plots", "magics", "numpy int", "tensor", "twice"],
+)
+def test_honest_notebooks_keep_full_marks(cells, sandbox):
+    assert points(grade(Assignment.load(TINY), notebook(*cells), sandbox)) == 10
+
+
+@needs_sandbox
+def test_lost_parameters_tag_is_found_again(sandbox):
+    book = json.loads(notebook(DOUBLE, ANSWER, MODEL))
+    for cell in book["cells"]:
+        cell["metadata"] = {}
+    result = grade(Assignment.load(TINY), json.dumps(book).encode(), sandbox)
+    assert (points(result), result["end"]) == (10, "graded")
+
+
+@needs_sandbox
+def test_partial_credit_per_case(sandbox):
+    rows_only = "def double(x):\n    return x + x if x.ndim == 1 else x"
+    result = grade(Assignment.load(TINY), notebook(rows_only, "answer = 1.0"), sandbox)
+    assert 0 < result["tasks"]["double"]["points"] < 4
+    assert result["tasks"]["number"]["points"] == 0
+
+
+def test_markers_must_come_in_pairs():
+    with pytest.raises(MobileLabError, match="pairs"):
+        release.without_solutions("### END SOLUTION")
+    with pytest.raises(MobileLabError, match="no END"):
+        release.without_solutions("### BEGIN SOLUTION\nx = 1")
+    assert release.without_solutions("a\n  ### BEGIN SOLUTION\n  b\n  ### END SOLUTION\nc")[0] == (
+        'a\n  # your code here\n  raise NotImplementedError("replace this line")\nc'
+    )
+
+
+def test_a_changed_check_touches_its_task_only():
+    before = Assignment.load(TINY)
+    digests = {task.key: before.digest(task) for task in before.exercise.tasks}
+
+    def changed(file, old, new):
+        content = before.files[file].replace(old, new)
+        assert content != before.files[file]
+        after = Assignment("tiny", {**before.files, file: content})
+        return {t.key for t in after.exercise.tasks if after.digest(t) != digests[t.key]}
+
+    assert changed("hidden.py", b"7 * p.seed + 1", b"7 * p.seed + 2") == {"number"}
+    assert changed("hidden.py", b"def model", b"# a comment\ndef model") == set()
+    assert changed("checks.py", b'two", ask', b'2", ask') == {"double"}
+    assert changed("checks.py", b"cell=4", b"cell=5") == {"double", "number", "model"}
+
+
+@pytest.fixture
+def own_progress(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOBILELAB_PROGRESS", str(tmp_path / "progress.json"))
+
+
+def check_with(names):
+    return Checker(Assignment.load(TINY).exercise)("double", names)
+
+
+def test_instant_check_shows_expected_and_got_and_a_hint(own_progress):
+    answer = check_with({"double": lambda x: x * x, "seed": 3})
+    text = repr(answer)
+    assert not answer.passed
+    assert "expected 2 at position [0]" in text and "got      1 at position [0]" in text
+    assert "not squared" in text and "x + x" not in text
+
+
+def test_explanation_after_three_different_tries(own_progress):
+    wrong = [lambda x, n=n: x * n for n in (3, 4, 5)]
+    assert "x + x" not in repr(check_with({"double": wrong[0]}))
+    assert "x + x" not in repr(check_with({"double": wrong[0]}))  # the same again is no new try
+    assert "x + x" not in repr(check_with({"double": wrong[1]}))
+    assert "x + x" in repr(check_with({"double": wrong[2]}))
+
+
+def test_not_begun_is_no_try(own_progress):
+    def double(x):
+        raise NotImplementedError
+
+    for names in ({"double": double}, {}):
+        answer = check_with(names)
+        assert answer.todo and answer.tries == 0 and not answer.passed
+    assert check_with({"double": lambda x: x + x}).passed
+
+
+def test_unknown_task_names_those_there_are():
+    with pytest.raises(KeyError, match="double, number, model"):
+        Checker(Assignment.load(TINY).exercise)("dubble", {})
+
+
+def test_cases_of_one_student_are_the_same_every_time():
+    assignment = Assignment.load(TINY)
+    task = assignment.exercise.tasks[0]
+
+    def hidden(student):
+        return assignment.cases(task, {"seed": 3}, SECRET, student)[1][0].ask.args[0]
+
+    assert (hidden("ada") == hidden("ada")).all()
+    assert (hidden("ada") != hidden("ben")).any()
+    assert isinstance(task.public(SimpleNamespace(seed=3)), list)
