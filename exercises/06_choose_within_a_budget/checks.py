@@ -216,6 +216,10 @@ COLD = (
     "them can be longer than all others together."
 )
 MEAN = "One interrupted call moves a mean as far as it likes. The median of the steady calls stays."
+LUCKY = (
+    "The fastest of all calls is a lucky one, or a clock that was read badly. It says nothing of "
+    "the next call; the median of the steady calls does."
+)
 NOBODY = "If no file keeps the budget the answer is None. A file that misses it is no answer."
 
 
@@ -229,6 +233,7 @@ def silent(p):
         {**calm[1], "warmup": 2, "times_ms": [3.5, 3.1, 3.0, 3.0, 3.0, 3.1]},
     ]
     pause = [{**calm[0], "times_ms": [2.0, 2.0, 2.1, 80.0, 2.0, 1.9]}, calm[1]]
+    lucky = [calm[0], {**calm[1], "size_kb": 800.0, "times_ms": [3.0, 3.0, 3.1, 0.2, 3.0, 2.9]}]
     poor = [*calm, {**calm[0], "variant": "c", "accuracy": 12.0, "times_ms": [1.0] * 6}]
     wide, small = {"size_kb": 5000.0, "accuracy": 0.98}, {"size_kb": 500.0, "accuracy": 0.98}
     both, fitting = {"game": wide, "translator": small}, {"game": "a", "translator": "b"}
@@ -238,6 +243,7 @@ def silent(p):
         Case("a fast file that is often wrong", Call("choices", (poor, both)), fitting, UNITS),
         Case("a cold call", Call("choices", (cold, both)), fitting, COLD),
         Case("a pause", Call("choices", (pause, both)), fitting, MEAN),
+        Case("a lucky call", Call("choices", (lucky, {"game": wide})), {"game": "a"}, LUCKY),
         Case(
             "a budget that nobody keeps",
             Call("choices", (calm, tiny)),
@@ -452,26 +458,32 @@ def relative_error(scores, reference):
     return float((scores - reference).norm() / reference.norm())
 
 
-def delivered_cases(p, images, labels):
+def delivered_cases(p, images, labels, strict=False):
+    """What is looked at in the file; with ``strict``, answers count only within the budget."""
     reference = measure.scores(models.load_trained(), images, batch=32).double()
     least, who = accuracy(reference, labels) - POINTS, team(p.budget_kb)
     file = Delivered("choice.ptl")
     seen, answers = Facts(file), Run(file, tuple(images.split(32)))
-    kept = {"size": False, "operators": who == "watch"}
+    kept = {"size": not strict, "operators": not strict or who == "watch"}
+
+    # strict: these two cases come first, and the ones about the answers look at what they found.
+    # Without it nothing is remembered, so the public cases can be shared between submissions.
+    def keep(what, ok):
+        if strict:
+            kept[what] = ok
+        return ok
 
     def is_a_network(found):
         return found["loads"] == "lite" and any("conv" in name for name in found["operators"])
 
     def fits(found):
-        kept["size"] = is_a_network(found) and found["size"] <= p.budget_kb * 1000
-        return kept["size"]
+        ok = is_a_network(found) and found["size"] <= p.budget_kb * 1000
+        return keep("size", ok)
 
     def usable(found):
         foreign = [name for name in found["operators"] if name.startswith("quantized")]
-        kept["operators"] = is_a_network(found) and not foreign
-        return kept["operators"]
+        return keep("operators", is_a_network(found) and not foreign)
 
-    # the answers of a file that breaks the budget count for nothing: the cases above come first
     def good(scores):
         return all(kept.values()) and accuracy(scores, labels) >= least
 
@@ -495,9 +507,9 @@ def delivered_cases(p, images, labels):
         )  # fmt: skip
     cases.append(
         Case(
-            "right on shifted digits, in a file that keeps the budget", answers,
+            f"right on shifted digits{', in a file that keeps the budget' * strict}", answers,
             f"at least {least:.1f} % ({POINTS:.0f} points below float)", FORGOTTEN, judge=good,
-            show=lambda scores: f"{accuracy(scores, labels):.1f} %{_unless(kept)}", weight=3,
+            show=lambda scores: f"{accuracy(scores, labels):.1f} %", weight=3,
         )
     )  # fmt: skip
     if who == "laboratory":
@@ -505,14 +517,10 @@ def delivered_cases(p, images, labels):
             Case(
                 "the float network's own answers", answers, "a relative error of at most 1e-3",
                 CERTIFIED, judge=the_same, weight=3,
-                show=lambda scores: f"{relative_error(scores, reference):.1e}{_unless(kept)}",
+                show=lambda scores: f"{relative_error(scores, reference):.1e}",
             )
         )  # fmt: skip
     return cases
-
-
-def _unless(kept):
-    return "" if all(kept.values()) else ", but the file does not keep the budget"
 
 
 EXERCISE = Exercise(
