@@ -176,7 +176,7 @@ EXERCISE = Exercise(
     "Exercise 03: quantization",
     parameters={
         "bits": (4, 3, 5, 6),
-        "budget_kb": (440, 435, 430, 445),
+        "budget_kb": (445, 440, 450, 455),
         "seed": range(1000),
     },
     tasks=(

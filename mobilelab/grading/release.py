@@ -6,6 +6,7 @@ the solution. Everything else is left as it is.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Mapping
@@ -83,9 +84,17 @@ def text(book: nbformat.NotebookNode) -> str:
 
 def for_student(book: nbformat.NotebookNode, parameters: Mapping[str, Any]) -> str:
     """A student's own copy, with their parameters put in by papermill."""
-    return text(
-        parameterize_notebook(book, dict(parameters), comment="Yours alone; leave them as they are")
-    )
+    book = copy.deepcopy(book)
+    book.metadata["papermill"] = {}  # papermill expects this, and tags at every cell
+    for cell in book.cells:
+        cell.metadata.setdefault("tags", [])
+    own = parameterize_notebook(book, dict(parameters), comment="Yours alone; leave them be")
+    del own.metadata["papermill"]
+    for number, cell in enumerate(own.cells):
+        cell.id = f"cell-{number}"
+        if not cell.metadata["tags"]:
+            del cell.metadata["tags"]
+    return text(own)
 
 
 def write(
@@ -113,7 +122,7 @@ def write(
             place = Path(folder, student)
             place.mkdir(parents=True, exist_ok=True)
             path = place / f"{assignment.name}.ipynb"
-            path.write_text(for_student(book, parameters) if parameters else text(book))
+            path.write_text(for_student(book, parameters) if parameters else text(book), "utf-8")
             written.append(path)
             for name, content in assignment.handed_out.items():
                 (place / name).write_bytes(content)
