@@ -5,6 +5,8 @@ No attack may gain a point, take one from another, carry out a hidden case, or s
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -177,3 +179,13 @@ def test_pages_and_tables_hold_nothing_that_runs(graded, tmp_path):
     assert len(list(tmp_path.glob("*.html"))) == len(graded[1])
     for text in ("=1+1", "+1", "-1", "@x", "\tx"):
         assert lms.harmless(text).startswith("'")
+
+
+def test_nbval_never_runs_an_attack(request):
+    folder = Path(__file__).parent
+    for place in (folder, folder / "attacks"):
+        listed = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "--collect-only", place],
+            capture_output=True, text=True, check=False, cwd=request.config.rootpath,
+        )  # fmt: skip
+        assert "attacks/" not in listed.stdout + listed.stderr
