@@ -6,6 +6,7 @@ where torch does not.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from mobilelab.errors import MobileLabError
 if TYPE_CHECKING:
     from mobilelab.grading.assignment import Assignment
     from mobilelab.grading.gradebook import Standing
+    from mobilelab.grading.sandbox import Sandbox
 
 
 class HomeworkError(MobileLabError):
@@ -86,6 +88,7 @@ def hand_out(
 
 
 def grade(
+    context: typer.Context,
     exercise: Annotated[Path, typer.Argument(help="The exercise's folder.")],
     handed_in: Annotated[
         Path,
@@ -122,6 +125,7 @@ def grade(
     ] = False,
 ) -> None:
     """Grade what was handed in."""
+    place = None if workers or scheduler else _early_sandbox(context, not no_sandbox)
     from mobilelab.grading import batch, submissions
     from mobilelab.grading.assignment import Assignment
     from mobilelab.grading.gradebook import Gradebook
@@ -131,6 +135,8 @@ def grade(
     if attempts not in ("last", "best"):
         raise HomeworkError("--attempts is last or best.")
     policy = Policy(submissions.parse_time(due) if due else None, free_days, per_day, attempts)
+    if place:
+        batch.use(place)
     assignment = Assignment.load(exercise, hidden=not dry_run)
     names = submissions.read_roster(roster) if roster else None
     handed_in_at = submissions.read_times(times) if times else None
@@ -177,6 +183,18 @@ def grade(
     if summary.failed:
         console.print("Run the same command again to try those once more.")
         raise typer.Exit(1)
+
+
+def _early_sandbox(context: typer.Context, sealed: bool) -> Sandbox | None:
+    """A sandbox that imports torch while this process does; its lack is reported when it is due."""
+    from mobilelab.grading.sandbox import NoSandbox, Sandbox
+
+    with contextlib.suppress(NoSandbox):
+        place = Sandbox(sealed)
+        context.call_on_close(place.close)
+        place.start()
+        return place
+    return None
 
 
 def _overview(console: Console, chosen: list[Standing]) -> None:

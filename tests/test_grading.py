@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mobilelab.errors import MobileLabError
-from mobilelab.grading import batch, class_report, feedback, lms, plain, sandbox
+from mobilelab.grading import batch, class_report, feedback, frames, lms, plain, sandbox
 from mobilelab.grading.assignment import Assignment
 from mobilelab.grading.gradebook import Gradebook, Standing
 from mobilelab.grading.policy import Policy, grades
@@ -44,7 +44,7 @@ VALUES = st.recursive(st.none() | st.booleans() | NUMBERS | st.text(), _containe
 @given(VALUES)
 def test_plain_data_comes_back(value):
     message, blocks = plain.encode(value)
-    ((said, parts),) = plain.Reader().feed(plain.to_bytes({"value": message}, blocks))
+    ((said, parts),) = frames.Reader().feed(frames.to_bytes({"value": message}, blocks))
     assert compare(plain.decode(said["value"], parts), plain.decode(*plain.encode(value)))[0]
 
 
@@ -57,8 +57,8 @@ def test_tensors_come_back(dtype):
 
 @given(st.binary(max_size=300))
 def test_nonsense_is_refused_and_nothing_else(data):
-    with contextlib.suppress(plain.NotPlain):
-        plain.Reader().feed(data)
+    with contextlib.suppress(frames.NotPlain):
+        frames.Reader().feed(data)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_nonsense_is_refused_and_nothing_else(data):
     ids=str,
 )
 def test_forms_that_are_none_are_refused(form):
-    with pytest.raises(plain.NotPlain):
+    with pytest.raises(frames.NotPlain):
         plain.decode(form, [b"123"])
 
 

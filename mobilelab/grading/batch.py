@@ -65,6 +65,12 @@ def judge(job: Mapping[str, Any]) -> dict[str, Any]:
     )  # fmt: skip
 
 
+def use(sandbox: Sandbox) -> None:
+    """Let this process judge in ``sandbox``, which was started earlier."""
+    with _lock:
+        _sandboxes[sandbox.sealed] = sandbox
+
+
 def close() -> None:
     """End this process's sandboxes."""
     with _lock:

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from mobilelab.errors import MobileLabError
-from mobilelab.grading.plain import File, Reader, decode, encode, to_bytes
+from mobilelab.grading.frames import Reader, to_bytes
+from mobilelab.grading.plain import File, decode, encode
 from mobilelab.runtimes import lite
 
 

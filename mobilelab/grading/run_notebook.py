@@ -30,7 +30,8 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from mobilelab.grading import answers
-from mobilelab.grading.plain import Reader, encode, to_bytes
+from mobilelab.grading.frames import Reader, to_bytes
+from mobilelab.grading.plain import encode
 
 #: The most letters of output that are kept of a cell, the most pictures, the largest picture.
 MOST_TEXT, MOST_PICTURES, LARGEST_PICTURE = 20_000, 4, 300_000

@@ -27,7 +27,7 @@ from typing import Any
 
 import mobilelab
 from mobilelab.errors import MobileLabError
-from mobilelab.grading.plain import NotPlain, Reader, to_bytes
+from mobilelab.grading.frames import NotPlain, Reader, to_bytes
 
 #: Seconds that the imports inside a new sandbox may take.
 PATIENCE = 180.0
@@ -171,7 +171,16 @@ class Sandbox:
         if sealed:
             require()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Begin the imports inside without waiting for them; :meth:`open` would begin them too."""
+        with self._lock:
+            self._launch()
+
+    def _launch(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.close()
+        self.ready = False
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-I", "-m", "mobilelab.grading.inmate", str(theirs.fileno()),
                    "sealed" if self.sealed else "open"]  # fmt: skip
@@ -189,11 +198,13 @@ class Sandbox:
         finally:
             theirs.close()
         self._socket = ours
-        ours.settimeout(PATIENCE)
-        try:
-            self.ready = ours.recv(16) == b"ready\n"
-        except OSError:
-            self.ready = False
+
+    def _wait(self) -> None:
+        if self.ready:
+            return
+        self._socket.settimeout(PATIENCE)
+        with contextlib.suppress(OSError):
+            self.ready = self._socket.recv(16) == b"ready\n"
         if not self.ready:
             self._complaints.seek(0)
             last = self._complaints.read().decode(errors="replace").strip().splitlines()[-1:]
@@ -221,8 +232,8 @@ class Sandbox:
         }  # fmt: skip
         try:
             with self._lock:
-                if self._process is None or self._process.poll() is not None:
-                    self._start()
+                self._launch()
+                self._wait()
                 socket.send_fds(
                     self._socket,
                     [json.dumps(request).encode()],

@@ -16,7 +16,8 @@ from typing import Any
 
 from mobilelab.grading import answers, notebook
 from mobilelab.grading.assignment import Assignment
-from mobilelab.grading.plain import File, NotPlain, clean, decode, encode
+from mobilelab.grading.frames import NotPlain
+from mobilelab.grading.plain import File, clean, decode, encode
 from mobilelab.grading.sandbox import Ended, Inmate, Limits, Sandbox
 from mobilelab.grading.tasks import ENDS, Facts, Outcome, Question, Reply, Run, Task, look
 
