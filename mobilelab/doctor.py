@@ -123,6 +123,16 @@ def memory(available_bytes: int) -> Finding:
     return Finding("available memory", ok, f"{free:.1f} GB", "" if ok else fix)
 
 
+def grading_sandbox() -> Finding:
+    """bubblewrap, which only grading needs: its lack is worth a word and no failure."""
+    from mobilelab.grading.sandbox import missing
+
+    reason = missing()
+    return Finding(
+        "sandbox", True, f"none, for graders only ({reason})" if reason else "bubblewrap"
+    )
+
+
 def _imported(name: str) -> tuple[object | None, Finding | None]:
     """The module, or the finding that says why it does not import."""
     try:
@@ -158,4 +168,5 @@ def examine() -> list[Finding]:
     findings.append(disk(shutil.disk_usage(".").free))
     psutil, broken = _imported("psutil")
     findings.append(broken or memory(psutil.virtual_memory().available))
+    findings.append(grading_sandbox())
     return findings
