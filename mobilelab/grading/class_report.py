@@ -148,7 +148,7 @@ def to_html(title: str, standings: Sequence[Standing], pairs: Sequence[Pair]) ->
         how = ", ".join(f"{escape(end)} {times}" for end, times in line.ends.items())
         parts.append(
             f"<tr><td>{escape(line.title)}</td><td>{number(line.most)}</td>"
-            f"<td>{number(line.mean)}</td><td>{_bars(line.shares)}</td>"
+            f'<td>{number(line.mean)}</td><td class="bars">{_bars(line.shares)}</td>'
             f"<td>{escape(line.missed)}</td><td>{how}</td></tr>"
         )
     parts.append("</table><h2>Alike</h2>")

@@ -26,6 +26,7 @@ th, td { text-align: left; vertical-align: top; padding: .3rem .6rem;
          border-bottom: 1px solid #ccc; }
 .score { font-size: 1.5rem; font-weight: 600; }
 .right { color: #005a9c; } .wrong { color: #a34700; }
+.right, .wrong, .bars { white-space: nowrap; }
 pre { background: #f4f4f4; padding: .6rem; overflow-x: auto; white-space: pre-wrap; }
 .note { border-left: .3rem solid #a34700; padding-left: .8rem; }
 img { max-width: 100%; }
@@ -89,7 +90,9 @@ def _cases(cases: list[dict]) -> str:
     rows = ["<tr><th></th><th>case</th><th>expected</th><th>got</th></tr>"]
     for case in cases:
         mark = (
-            '<span class="right">✓ right</span>' if case["ok"] else '<span class="wrong">✗</span>'
+            '<span class="right">✓ right</span>'
+            if case["ok"]
+            else '<span class="wrong">✗ wrong</span>'
         )
         name = escape(case["name"])
         if not case["ok"] and case["hint"]:
