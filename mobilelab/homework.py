@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from mobilelab.errors import MobileLabError
+from mobilelab.grading import lean  # noqa: F401 (importing it is what it is for)
 
 if TYPE_CHECKING:
     from mobilelab.grading.assignment import Assignment

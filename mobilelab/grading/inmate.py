@@ -28,6 +28,7 @@ import time
 from pathlib import Path
 
 PRELOAD = (
+    "mobilelab.grading.lean",
     "torch",
     "torchvision",
     "matplotlib.pyplot",
@@ -38,6 +39,11 @@ PRELOAD = (
     "torch.utils.flop_counter",
     "torch.utils.mobile_optimizer",
     "IPython.core.interactiveshell",
+    "IPython.core.application",
+    "IPython.core.completer",
+    "IPython.core.completerlib",
+    "IPython.core.logger",
+    "IPython.core.magics",
     "IPython.core.pylabtools",
     "ipywidgets",
     "papermill",
@@ -347,6 +353,7 @@ def main(descriptor: str, sealed: str) -> None:
     gc.disable()
     for name in PRELOAD:
         importlib.import_module(name)
+    sys.modules["mobilelab.grading.run_notebook"].warm()
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the wardens

@@ -25,6 +25,7 @@ import nbformat
 import papermill
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
+from matplotlib.backends import backend_registry
 from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
@@ -252,6 +253,12 @@ def _in_words(error: BaseException) -> str:
             words += f"\n  in line {frame.lineno} of the cell: {(frame.line or '').strip()}"
             break
     return words[:2000]
+
+
+def warm() -> None:
+    """What every notebook would compute again: nbformat's schema, and matplotlib's backends."""
+    nbformat.writes(nbformat.v4.new_notebook())
+    backend_registry.resolve_gui_or_backend("inline")
 
 
 def main(channel: socket.socket) -> None:
