@@ -32,6 +32,7 @@ from rich.table import Table
 
 from mobilelab.grading import batch
 from mobilelab.grading.assignment import Assignment
+from mobilelab.grading.imports import modules
 from mobilelab.grading.release import text
 from mobilelab.grading.sandbox import Limits, Sandbox
 
@@ -264,7 +265,7 @@ def parts(count: int) -> None:
         exercise = Assignment.load(Path(name, "bench"))
         content = nbformat.writes(notebook("nobody")).encode()
     begin = time.perf_counter()
-    with Sandbox() as sandbox:
+    with Sandbox(modules(exercise.files)) as sandbox:
         with sandbox.open("run_notebook", Limits()):
             table.add_row("sandbox ready, once", f"{time.perf_counter() - begin:.2f}")
         batch.torch.set_num_threads(1)

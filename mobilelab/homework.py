@@ -126,7 +126,7 @@ def grade(
     ] = False,
 ) -> None:
     """Grade what was handed in."""
-    place = None if workers or scheduler else _early_sandbox(context, not no_sandbox)
+    place = None if workers or scheduler else _early_sandbox(context, exercise, not no_sandbox)
     from mobilelab.grading import batch, submissions
     from mobilelab.grading.assignment import Assignment
     from mobilelab.grading.gradebook import Gradebook
@@ -186,12 +186,13 @@ def grade(
         raise typer.Exit(1)
 
 
-def _early_sandbox(context: typer.Context, sealed: bool) -> Sandbox | None:
+def _early_sandbox(context: typer.Context, exercise: Path, sealed: bool) -> Sandbox | None:
     """A sandbox that imports torch while this process does; its lack is reported when it is due."""
+    from mobilelab.grading.imports import modules_of
     from mobilelab.grading.sandbox import NoSandbox, Sandbox
 
     with contextlib.suppress(NoSandbox):
-        place = Sandbox(sealed)
+        place = Sandbox(modules_of(exercise), sealed=sealed)
         context.call_on_close(place.close)
         place.start()
         return place

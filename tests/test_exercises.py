@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 from grading import ANSWER, DOUBLE, MODEL, ROOT, SECRET, TINY, needs_sandbox, notebook, points
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mobilelab.errors import MobileLabError
 from mobilelab.grading import release
@@ -19,7 +21,7 @@ NAMES = [folder.name for folder in FOLDERS]
 
 @pytest.fixture(scope="module")
 def sandbox():
-    with Sandbox() as place:
+    with Sandbox(("torchvision", "mobilelab.models", "mobilelab.datasets")) as place:
         yield place
 
 
@@ -135,6 +137,38 @@ def test_honest_variants_keep_full_marks(variant, sandbox):
 )
 def test_honest_notebooks_keep_full_marks(cells, sandbox):
     assert points(grade(Assignment.load(TINY), notebook(*cells), sandbox)) == 10
+
+
+ASIDES = [
+    "print('so far, so good', seed)",
+    "import warnings\nwarnings.warn('old')",
+    "import sys\nprint('hm', file=sys.stderr)",
+    "1 / 0",
+    "this is no Python",
+    "raise NotImplementedError",
+    "%timeit -n 1 -r 1 sum(range(10))",
+    "from IPython.display import Markdown, display\ndisplay(Markdown('**note**'))",
+    "import torch\ntorch.set_default_dtype(torch.float64)",
+    "import torch\ntorch.manual_seed(0)\ntorch.rand(3)",
+    "!echo from a shell",
+    "helper = lambda x: x + x",
+]
+
+
+@needs_sandbox
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    doubled=st.sampled_from([DOUBLE, "def double(x):\n    return helper(x)", *VARIANTS.values()]),
+    number=st.sampled_from([ANSWER, "answer = int(7.0 * seed + 1)", "answer = sum([7] * seed, 1)"]),
+    asides=st.lists(st.sampled_from(ASIDES), max_size=6),
+    order=st.randoms(use_true_random=False),
+)
+def test_honest_work_in_any_order_keeps_full_marks(sandbox, doubled, number, asides, order):
+    cells = [doubled, number, MODEL, ASIDES[-1], *asides]
+    order.shuffle(cells)
+    result = grade(Assignment.load(TINY), notebook(*cells), sandbox)
+    wrong = [c for task in result["tasks"].values() for c in task["cases"] if not c["ok"]]
+    assert not wrong and points(result) == 10
 
 
 @needs_sandbox

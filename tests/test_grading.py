@@ -10,13 +10,16 @@ import sys
 import time
 import zipfile
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 from grading import ANSWER, DOUBLE, MODEL, SECRET, TINY, needs_sandbox, notebook, put
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mobilelab import cli
 from mobilelab.errors import MobileLabError
 from mobilelab.grading import batch, class_report, feedback, frames, lms, plain, sandbox
 from mobilelab.grading.assignment import Assignment
@@ -212,8 +215,10 @@ def test_killed_in_the_middle_loses_nothing(tmp_path):
     deadline = time.monotonic() + 90
     while known() < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
+    sealed = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    assert sealed and not psutil.wait_procs(sealed, timeout=20)[1]  # nothing stays behind
     before = known()
     assert before >= 2
     book = Gradebook(out)
@@ -245,7 +250,8 @@ def test_dask_workers_that_die_are_survived(tmp_path):
     assert {s.points for s in standings.values()} == {10}
 
 
-def test_no_scheduler_is_one_sentence(tmp_path):
+def test_no_scheduler_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "PATIENCE", 1)
     folder, book = put(tmp_path / "in", ada=GOOD), Gradebook(tmp_path / "g.db")
     with pytest.raises(MobileLabError, match="No Dask scheduler answers"):
         run(folder, book, scheduler="tcp://127.0.0.1:9")
@@ -360,14 +366,15 @@ def test_alike_is_noticed_and_different_is_not():
 
 
 @needs_sandbox
-def test_the_command(tmp_path):
+def test_the_command(tmp_path, monkeypatch, capsys):
     folder = put(tmp_path / "in", ada=GOOD, ben=HALF, eve=b"{")
-    base = [sys.executable, "-m", "mobilelab.cli"]
 
     def command(*arguments):
-        return subprocess.run(
-            [*base, *map(str, arguments)], capture_output=True, text=True, check=False
-        )
+        monkeypatch.setattr(sys, "argv", ["mobilelab", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return SimpleNamespace(returncode=end.value.code or 0, stdout=out, stderr=err)
 
     secret = tmp_path / "class.secret"
     assert command("secret", secret).returncode == 0

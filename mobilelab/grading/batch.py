@@ -22,10 +22,13 @@ import torch
 from mobilelab.errors import MobileLabError
 from mobilelab.grading.assignment import Assignment
 from mobilelab.grading.gradebook import Gradebook
+from mobilelab.grading.imports import modules
 from mobilelab.grading.sandbox import NoSandbox, Sandbox
 from mobilelab.grading.scorer import score
 from mobilelab.grading.submissions import Submission
 
+#: Seconds that a scheduler may take to answer.
+PATIENCE = 15
 _lock = threading.Lock()
 _sandboxes: dict[bool, Sandbox] = {}
 _assignments: dict[str, Assignment] = {}
@@ -58,7 +61,7 @@ def judge(job: Mapping[str, Any]) -> dict[str, Any]:
         if mark not in _assignments:
             _assignments[mark] = Assignment(job["name"], job["files"], job["hidden"])
         if job["sealed"] not in _sandboxes:
-            _sandboxes[job["sealed"]] = Sandbox(job["sealed"])
+            _sandboxes[job["sealed"]] = Sandbox(modules(job["files"]), sealed=job["sealed"])
     return score(
         _assignments[mark], job["content"], job["student"], _sandboxes[job["sealed"]],
         secret=job["secret"], draws=job["draws"], only=job["only"],
@@ -188,7 +191,7 @@ def _client(scheduler: str | None, workers: int | None, jobs: int) -> Iterator[A
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler is not None:
         try:
-            client = Client(scheduler, timeout="15s", set_as_default=False)
+            client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError, TimeoutError, asyncio.TimeoutError) as error:
             raise SchedulerError(
                 f"No Dask scheduler answers at {scheduler}; start one with `dask scheduler` and "

@@ -157,6 +157,7 @@ class Sandbox:
     """bubblewrap with a warm Python in it.
 
     Args:
+        modules: what the exercise imports; it is imported once, inside.
         sealed: ``False`` starts the same processes without any protection. Only for code that you
             would run yourself.
 
@@ -164,8 +165,8 @@ class Sandbox:
         NoSandbox: if bubblewrap is missing or does not work here.
     """
 
-    def __init__(self, sealed: bool = True) -> None:
-        self.sealed = sealed
+    def __init__(self, modules: Sequence[str] = (), *, sealed: bool = True) -> None:
+        self.sealed, self.modules = sealed, tuple(modules)
         self._lock = threading.Lock()
         self._process: subprocess.Popen | None = None
         if sealed:
@@ -183,7 +184,7 @@ class Sandbox:
         self.ready = False
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-I", "-m", "mobilelab.grading.inmate", str(theirs.fileno()),
-                   "sealed" if self.sealed else "open"]  # fmt: skip
+                   "sealed" if self.sealed else "open", *self.modules]  # fmt: skip
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         try:
             self._process = subprocess.Popen(
