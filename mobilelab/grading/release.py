@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from papermill.parameterize import parameterize_notebook
 
 from mobilelab.grading.assignment import Assignment, ExerciseError
 
@@ -84,6 +83,8 @@ def text(book: nbformat.NotebookNode) -> str:
 
 def for_student(book: nbformat.NotebookNode, parameters: Mapping[str, Any]) -> str:
     """A student's own copy, with their parameters put in by papermill."""
+    from papermill.parameterize import parameterize_notebook  # a grader need not wait for it
+
     book = copy.deepcopy(book)
     book.metadata["papermill"] = {}  # papermill expects this, and tags at every cell
     for cell in book.cells:
