@@ -7,6 +7,7 @@ around the lite interpreter, with the libtorch that Python itself uses. Swift is
 
 import base64
 import dataclasses
+import importlib
 import json
 import os
 import plistlib
@@ -31,7 +32,7 @@ from mobilelab.runtimes import lite
 ROOT = Path(__file__).resolve().parent.parent
 STUBS = ROOT / "tests" / "app_stubs"
 sys.path.insert(0, str(ROOT / "scripts"))
-get_kotlin = pytest.importorskip("get_kotlin")
+get_kotlin = importlib.import_module("get_kotlin")
 
 ALL = [(platform, variant) for platform in render.PLATFORMS for variant in render.VARIANTS]
 REQUIRED = os.environ.get("MOBILELAB_REQUIRE_COMPILERS")
@@ -223,6 +224,19 @@ def test_operators_are_those_of_the_file(projects, built):
     listed = yaml.safe_load((projects["android", "lite"].folder / "operators.yaml").read_text())
     assert tuple(listed) == lite.inspect(built["mobile"]).operators
     assert "prepacked::conv2d_clamp_run" in listed
+
+
+@pytest.mark.parametrize("which", ALL, ids="-".join)
+def test_the_readme_says_what_was_not_done_and_cites_what_it_lists(projects, which):
+    project = projects[which]
+    text = (project.folder / "README.md").read_text()
+    body, sources = text.split("## Sources")
+    never = "never built with " + ("the Android SDK" if which[0] == "android" else "Xcode")
+    assert never in body and "never run on a device" in body
+    cited = set(re.findall(r"\[([a-z]+)\]", body))
+    listed = set(re.findall(r"^- \[([a-z]+)\]", sources, re.M))
+    assert cited == listed and listed
+    assert not re.search(r"\n(?!\n)[^\n]+\n#+ ", body), "a heading without a line before it"
 
 
 def test_every_template_is_packaged():
