@@ -3,7 +3,7 @@
 The lessons are in ``notebooks/``. This package holds what they share: data, networks,
 measuring, comparing, drawing. Modules import downwards only::
 
-    cli > doctor, homework, tour, widgets > grading > remeasure > variants > runtimes > plots
+    cli > apps, doctor, homework, tour, widgets > grading > remeasure > variants > runtimes > plots
         > training > report > measure > parity > models > datasets, progress
         > questions, rounding, spelled_out > errors
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from mobilelab import __version__, homework
 from mobilelab import doctor as clinic
+from mobilelab.apps import commands as apps
 from mobilelab.errors import MobileLabError
 
 app = typer.Typer(
@@ -73,6 +74,7 @@ def tour(
 app.command()(homework.secret)
 app.command("release")(homework.hand_out)
 app.command()(homework.grade)
+app.add_typer(apps.app, name="app")
 
 
 def main() -> None:

@@ -1,0 +1,11 @@
+"""Ready-made Android and iOS projects around a learner's model (chapter 07).
+
+:mod:`~mobilelab.apps.vectors` records what the model answers in Python, ``render`` writes a project
+that compares itself with that on its first screen, ``commands`` is the command line.
+"""
+
+from mobilelab.errors import MobileLabError
+
+
+class AppError(MobileLabError):
+    """A project cannot be written as it was asked for."""

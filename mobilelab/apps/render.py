@@ -1,0 +1,190 @@
+"""Write an Android or iOS project around a model.
+
+The templates in ``templates/<platform>/`` are ordinary source files. ``common`` goes into every
+project, ``lite`` or ``executorch`` on top of it; only files that end in ``.j2`` have something to
+fill in.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+import mobilelab
+from mobilelab.apps import AppError, vectors
+from mobilelab.datasets import Dataset
+from mobilelab.errors import ModelFileError
+from mobilelab.runtimes import lite
+
+PLATFORMS = ("android", "ios")
+VARIANTS = ("lite", "executorch")
+SUFFIX = {"lite": ".ptl", "executorch": ".pte"}
+ASSETS = {"android": "app/src/main/assets", "ios": "Assets"}
+#: The last published ones (pytorch#154449), and the release that goes with this torch.
+ANDROID_RUNTIME = {
+    "lite": "org.pytorch:pytorch_android_lite:2.1.0",
+    "executorch": "org.pytorch:executorch-android:1.3.1",
+}
+IOS_BRANCH = "swiftpm-1.3.1"
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project that was written."""
+
+    folder: Path
+    files: tuple[Path, ...]
+    """Relative to the folder, sorted."""
+    vectors: vectors.Vectors
+
+
+def make(
+    platform: str,
+    out: str | Path,
+    model: str | Path,
+    data: Dataset,
+    *,
+    variant: str = "lite",
+    labels: Sequence[str] | None = None,
+    reference: str | Path | None = None,
+    name: str = "MobileLab",
+) -> Project:
+    """Write a project that runs the model on a phone and compares itself with Python.
+
+    Args:
+        platform: ``android`` or ``ios``.
+        out: the folder to make; one that is there already has to be empty.
+        model: a ``.ptl`` for the variant ``lite``, a ``.pte`` for ``executorch``.
+        data: the data set that the model was trained on; its preprocessing goes into the app.
+        variant: which runtime the app uses.
+        labels: names of the classes, in the order of the scores; those of the data set by default.
+        reference: see :func:`mobilelab.apps.vectors.record`.
+        name: what stands under the app's icon.
+
+    Raises:
+        AppError: for a folder that is not empty or cannot be written, or an unknown choice.
+        ModelFileError: if the model is not a file for that variant.
+        ShapeError: if it does not fit the data or the labels.
+    """
+    out, model = Path(out), Path(model)
+    labels = tuple(data.classes if labels is None else labels)
+    _check(platform, variant, out, model, data, labels)
+    recorded = vectors.record(model, data, labels, reference=reference)
+    operators = lite.inspect(model).operators if variant == "lite" else ()
+    facts = {
+        "platform": platform,
+        "variant": variant,
+        "name": name,
+        "model_file": f"model{SUFFIX[variant]}",
+        "model_suffix": SUFFIX[variant].removeprefix("."),
+        "model_kb": model.stat().st_size / 1000,
+        "android_runtime": ANDROID_RUNTIME[variant],
+        "ios_branch": IOS_BRANCH,
+        "dataset": data.name,
+        "preprocessing": data.preprocessing,
+        "labels": labels,
+        "recorded": recorded,
+        "operators": operators,
+        "version": mobilelab.__version__,
+    }
+    files = dict(_rendered(_TEMPLATES / platform / "common", facts))
+    files |= dict(_rendered(_TEMPLATES / platform / variant, facts))
+    files |= dict(_rendered(_TEMPLATES / "shared", facts))
+    assets = ASSETS[platform]
+    files[f"{assets}/labels.txt"] = "".join(f"{label}\n" for label in labels)
+    files[f"{assets}/preprocessing.json"] = _json(_preprocessing(data))
+    files[f"{assets}/vectors.json"] = _json(recorded.as_json())
+    if operators:
+        files["operators.yaml"] = "".join(f"- {operator}\n" for operator in operators)
+    try:
+        for path, text in files.items():
+            (out / path).parent.mkdir(parents=True, exist_ok=True)
+            (out / path).write_text(text, encoding="utf-8")
+        shutil.copyfile(model, out / assets / facts["model_file"])
+    except OSError as error:
+        raise AppError(
+            f"Cannot write the project into {out}: {error.strerror}; choose a folder that you may "
+            "write to."
+        ) from error
+    written = (*map(Path, files), Path(assets, facts["model_file"]))
+    return Project(out, tuple(sorted(written)), recorded)
+
+
+def _check(
+    platform: str, variant: str, out: Path, model: Path, data: Dataset, labels: Sequence[str]
+) -> None:
+    if platform not in PLATFORMS:
+        raise AppError(f"There is no platform {platform!r}; choose one of {', '.join(PLATFORMS)}.")
+    if variant not in VARIANTS:
+        raise AppError(f"There is no variant {variant!r}; choose one of {', '.join(VARIANTS)}.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise AppError(f"{out} is there already and not an empty folder; name a new one.")
+    if not model.is_file():
+        raise ModelFileError(f"There is no file {model}; save the model first (chapter 05).")
+    if variant == "lite" and model.suffix == ".pte":
+        raise ModelFileError(
+            f"{model.name} is for ExecuTorch, and the lite interpreter cannot read it; use "
+            "--variant executorch."
+        )
+    if variant == "executorch":
+        vectors.check_pte(model)
+    if not all(label.strip() and label.isprintable() for label in labels):
+        raise AppError("A label is empty or holds a line break; give one name for each class.")
+    if data.preprocessing.mode != "bilinear":
+        raise AppError(
+            f"The apps resize bilinearly, and {data.name} is resized with "
+            f"{data.preprocessing.mode!r}; change ml_prepare and Preprocessing.kt first."
+        )
+
+
+def _rendered(folder: Path, facts: dict) -> list[tuple[str, str]]:
+    """Every template below a folder: path inside the project, text."""
+    environment = Environment(
+        undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
+    )  # autoescape is off: these are sources, and the few XML and YAML values escape themselves
+    made = []
+    for source in sorted(path for path in folder.rglob("*") if path.is_file()):
+        text = source.read_text(encoding="utf-8")
+        inside = source.relative_to(folder)
+        if source.suffix == ".j2":
+            text, inside = environment.from_string(text).render(facts), inside.with_suffix("")
+        if inside.name == "dot-gitignore":
+            inside = inside.with_name(".gitignore")
+        made.append((inside.as_posix(), text))
+    return made
+
+
+def _preprocessing(data: Dataset) -> dict:
+    order = "grey" if data.channels == 1 else "RGB"
+    facts = asdict(data.preprocessing)
+    return {**facts, "align_corners": False, "layout": "NCHW", "channel_order": order}
+
+
+def _json(facts: dict) -> str:
+    return json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_labels(given: str | None) -> tuple[str, ...] | None:
+    """Labels from a command line: a text file with one on each line, or names between commas.
+
+    Raises:
+        AppError: if the file cannot be read.
+    """
+    if given is None:
+        return None
+    path = Path(given)
+    if "," in given and not path.is_file():
+        return tuple(name.strip() for name in given.split(","))
+    try:
+        return tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise AppError(
+            f"Cannot read labels from {given}; give a text file with one name on each line, or the "
+            "names with commas between them."
+        ) from error

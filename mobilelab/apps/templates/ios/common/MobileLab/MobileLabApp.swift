@@ -1,0 +1,12 @@
+import SwiftUI
+
+@main
+struct MobileLabApp: App {
+    var body: some Scene {
+        WindowGroup {
+            NavigationStack {
+                SelfCheckView()
+            }
+        }
+    }
+}

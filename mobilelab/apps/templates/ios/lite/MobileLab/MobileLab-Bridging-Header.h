@@ -1,0 +1,2 @@
+#import "LiteBridge.h"
+#import "preprocess.h"

@@ -1,0 +1,9 @@
+package android.graphics;
+
+public class Canvas {
+    public Canvas() {}
+    public Canvas(Bitmap bitmap) {}
+    public void scale(float sx, float sy) {}
+    public void drawColor(int color) {}
+    public void drawPath(Path path, Paint paint) {}
+}

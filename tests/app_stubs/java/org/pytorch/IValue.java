@@ -1,0 +1,6 @@
+package org.pytorch;
+
+public class IValue {
+    public static IValue from(Tensor tensor) { return null; }
+    public Tensor toTensor() { return null; }
+}

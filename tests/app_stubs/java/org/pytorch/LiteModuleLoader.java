@@ -1,0 +1,5 @@
+package org.pytorch;
+
+public class LiteModuleLoader {
+    public static Module load(String modelPath) { return null; }
+}

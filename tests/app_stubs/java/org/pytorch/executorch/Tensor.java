@@ -1,0 +1,6 @@
+package org.pytorch.executorch;
+
+public abstract class Tensor {
+    public static Tensor fromBlob(float[] data, long[] shape) { return null; }
+    public float[] getDataAsFloatArray() { return null; }
+}
