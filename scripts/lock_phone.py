@@ -39,13 +39,11 @@ GUEST = dict.fromkeys(
 )
 #: torch 2.1.0 is the release of the last published Android and iOS artefacts.
 TORCH = "torch==2.1.0"
-#: What ``import torch`` imports. Versions of its time, pure Python.
-PURE = ("typing_extensions==4.12.2", "filelock==3.16.1", "sympy==1.13.3", "mpmath==1.3.0",
-        "networkx==3.3", "jinja2==3.1.5", "fsspec==2024.10.0")  # fmt: skip
+#: What ``import torch`` needs, pure Python; its other requirements are imported later or never.
+PURE = ("typing_extensions==4.12.2", "sympy==1.13.3", "mpmath==1.3.0")
 WHEELS = [
-    *(("arm", "manylinux2014_aarch64", wheel) for wheel in (TORCH, "MarkupSafe==2.1.5")),
-    *(("mac", "macosx_11_0_arm64", wheel) for wheel in (TORCH,)),
-    *(("mac", "macosx_10_9_universal2", wheel) for wheel in ("MarkupSafe==2.1.5",)),
+    ("arm", "manylinux2014_aarch64", TORCH),
+    ("mac", "macosx_11_0_arm64", TORCH),
     *(("any", "any", wheel) for wheel in PURE),
 ]
 
@@ -83,7 +81,7 @@ def wheels() -> list[dict]:
                 "kind": "wheel", "role": role, "name": name, "version": version,
                 "source": path.name, "platform": platform, "size": path.stat().st_size,
                 "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-                "drop": ["torch/include/", "torch/bin/", "torch/test/", "torch/share/"],
+                "drop": ["torch/include/", "torch/bin/protoc", "torch/test/", "torch/share/"],
             })  # fmt: skip
     return entries
 

@@ -424,8 +424,10 @@ def _unpack_deb(part: Part, path: Path, folder: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:xz") as archive:
         for member in archive:
             clean = _inside(member.name, part)
-            if member.issym() or member.islnk():
-                base = posixpath.dirname(clean) if member.issym() else ""
+            if member.issym():
+                base = posixpath.dirname(clean)
+                if member.linkname.startswith("/"):  # seen from the root of the package
+                    member.linkname = posixpath.relpath(member.linkname[1:], base)
                 _inside(posixpath.join(base, member.linkname), part)
             if not _wanted(member.name, part):
                 continue
