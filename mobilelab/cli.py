@@ -14,6 +14,7 @@ from rich.table import Table
 from mobilelab import __version__, homework
 from mobilelab import doctor as clinic
 from mobilelab.errors import MobileLabError
+from mobilelab.phone import commands as phone
 
 app = typer.Typer(
     help="MobileLab: put a PyTorch model on a phone, measured at every step.",
@@ -73,6 +74,7 @@ def tour(
 app.command()(homework.secret)
 app.command("release")(homework.hand_out)
 app.command()(homework.grade)
+app.add_typer(phone.app, name="phone")
 
 
 def main() -> None:

@@ -22,21 +22,22 @@ SUITE = "bookworm"
 #: What qemu-aarch64 links to, down to the C library, so that it runs on any Linux. Of qemu-user's
 #: seventy emulators one is kept.
 HOST = {
-    "qemu-user": ["./usr/bin/qemu-aarch64"],
-    "libc6": ["./lib/", "./lib64/"],
-    **dict.fromkeys(
-        "libcapstone4 libgcc-s1 libglib2.0-0 libpcre2-8-0 libgnutls30 libnettle8 libhogweed6 "
-        "libgmp10 libidn2-0 libunistring2 libp11-kit0 libffi8 libtasn1-6 libnuma1 liburing2 "
-        "zlib1g".split(),
-        ["./lib/", "./usr/lib/"],
-    ),
-}
+    ("qemu-user",): ["./usr/bin/qemu-aarch64"],
+    ("libc6",): ["./lib/", "./lib64/"],
+    (
+        "libcapstone4", "libgcc-s1", "libglib2.0-0", "libpcre2-8-0", "libgnutls30", "libnettle8",
+        "libhogweed6", "libgmp10", "libidn2-0", "libunistring2", "libp11-kit0", "libffi8",
+        "libtasn1-6", "libnuma1", "liburing2", "zlib1g",
+    ): ["./lib/", "./usr/lib/"],
+}  # fmt: skip
 #: An arm64 Python with the part of its standard library that torch imports.
-GUEST = dict.fromkeys(
-    "python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libc6 libgcc-s1 libstdc++6 "
-    "zlib1g libexpat1 libffi8 libbz2-1.0 liblzma5 libssl3 libcrypt1 libuuid1".split(),
-    ["./lib/", "./usr/lib/", "./usr/bin/python3.11"],
-)
+GUEST = {
+    (
+        "python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib", "libc6",
+        "libgcc-s1", "libstdc++6", "zlib1g", "libexpat1", "libffi8", "libbz2-1.0", "liblzma5",
+        "libssl3", "libcrypt1", "libuuid1",
+    ): ["./lib/", "./usr/lib/", "./usr/bin/python3.11"],
+}  # fmt: skip
 #: torch 2.1.0 is the release of the last published Android and iOS artefacts.
 TORCH = "torch==2.1.0"
 #: What ``import torch`` needs, pure Python; its other requirements are imported later or never.
@@ -59,7 +60,7 @@ def debian() -> tuple[str, list[dict]]:
         for stanza in index.split("\n\n"):
             fields = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line)
             found[fields.get("Package")] = fields
-        for name, keep in wanted.items():
+        for name, keep in [(name, keep) for names, keep in wanted.items() for name in names]:
             fields = found[name]
             entries.append({
                 "kind": "deb", "role": role, "name": name, "version": fields["Version"],

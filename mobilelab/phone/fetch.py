@@ -399,8 +399,12 @@ def _inside(name: str, part: Part) -> str:
     """The path, if it stays below the folder that it is unpacked into."""
     clean = posixpath.normpath(name)
     if clean.startswith(("/", "..")) or "\\" in name:
-        raise PhoneError(f"The package {part.name} wants to write to {name}; it was not unpacked.")
+        raise PhoneError(_outside(name, part))
     return clean
+
+
+def _outside(name: str, part: Part) -> str:
+    return f"The package {part.name} wants to write to {name}; it was not unpacked."
 
 
 def _wanted(name: str, part: Part) -> bool:
@@ -431,24 +435,20 @@ def _unpack_deb(part: Part, path: Path, folder: Path) -> None:
                 _inside(posixpath.join(base, member.linkname), part)
             if not _wanted(member.name, part):
                 continue
+            # A link that an earlier member made must not lead out, whatever its text looks like.
+            parent = (folder / clean).parent.resolve()
+            if not parent.is_relative_to(folder.resolve()) and clean != ".":
+                raise PhoneError(_outside(member.name, part))
             if member.isdir():
                 (folder / clean).mkdir(parents=True, exist_ok=True)
             elif member.isfile() or member.issym() or member.islnk():
-                _put(archive, member, folder, clean, part)
+                _put(archive, member, folder / clean)
             else:
                 raise ValueError(f"{member.name} is a device")
 
 
-def _put(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, clean: str, part: Part
-) -> None:
-    path = folder / clean
+def _put(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A link that an earlier member made must not lead out, whatever its text looks like.
-    if not path.parent.resolve().is_relative_to(folder.resolve()):
-        raise PhoneError(
-            f"The package {part.name} wants to write to {member.name}; it was not unpacked."
-        )
     path.unlink(missing_ok=True)
     if member.issym():
         path.symlink_to(member.linkname)

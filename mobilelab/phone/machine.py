@@ -366,9 +366,7 @@ class Phone:
 
     # --- asking ---------------------------------------------------------------------------
 
-    def _ask(
-        self, request: Mapping[str, Any], block: bytes = b""
-    ) -> tuple[dict[str, Any], bytes]:
+    def _ask(self, request: Mapping[str, Any], block: bytes = b"") -> tuple[dict[str, Any], bytes]:
         with self._lock:
             if self._process is None:
                 self._launch()
