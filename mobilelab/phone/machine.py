@@ -224,15 +224,15 @@ class Phone:
         self,
         path: str | Path,
         x: np.ndarray,
-        inferences: int = 10,
+        inferences: int = 16,
         repetitions: int = 3,
         *,
         channels_last: bool = False,
     ) -> Cost:
         """Count the instructions of one inference.
 
-        After a warm-up, ``n`` and then ``2 n`` inferences are run. What the second took more than
-        the first, over ``n``, is one inference without the handling of the request.
+        After a warm-up of ``n``, ``n`` inferences are run and the counter is read before and
+        after, while the guest waits. An empty request is counted, too, and subtracted.
 
         Args:
             path: the ``.ptl``.
@@ -247,18 +247,13 @@ class Phone:
         """
         if not self.counting:
             raise NoCounter("This phone does not count; make it with Phone(..., counting=True).")
-        differences = []
         with self._lock:
             self.run(path, x, batch_size=len(x), channels_last=channels_last)
-            self._ask({"do": "repeat", "times": inferences})
-            for _ in range(repetitions):
-                sums = [self._sums()]
-                for times in (inferences, 2 * inferences):
-                    self._ask({"do": "repeat", "times": times})
-                    sums.append(self._sums())
-                differences.append((sums[2] - sums[1] - (sums[1] - sums[0])) / inferences)
-        middle = np.median(differences, axis=0)
-        far = max(abs(d[0] - middle[0]) for d in differences) / middle[0]
+            self._counted(inferences)
+            empty = np.median([self._counted(0) for _ in range(repetitions)], axis=0)
+            each = [(self._counted(inferences) - empty) / inferences for _ in range(repetitions)]
+        middle = np.median(each, axis=0)
+        far = max(abs(one[0] - middle[0]) for one in each) / middle[0]
         instructions, macs, products = (round(value) for value in middle)
         return Cost(instructions, macs, products, float(far), self.cpu, inferences)
 
@@ -340,6 +335,9 @@ class Phone:
         if self.counting:
             (self._room / "sums").write_bytes(bytes(24))
             command += ["-plugin", f"{build_plugin(self._room)},sums={self._room / 'sums'}"]
+            # QNNPACK does about 2 % more or less work depending on where tensors happen to lie.
+            # Without malloc's caches they lie in the same places in each inference, nearly.
+            command += ["-E", "GLIBC_TUNABLES=glibc.malloc.tcache_count=0"]
         return [*command, python, "-S"]
 
     def _front(self) -> Path:
@@ -359,6 +357,12 @@ class Phone:
             numbers = "0" if self.threads == 1 else f"0-{self.threads - 1}"
             (cpus / name).write_text(f"{numbers}\n")
         return front
+
+    def _counted(self, times: int) -> np.ndarray:
+        """What a request for so many inferences adds to the three sums."""
+        before = self._sums()
+        self._ask({"do": "repeat", "times": times})
+        return self._sums() - before
 
     def _sums(self) -> np.ndarray:
         content = (self._room / "sums").read_bytes()
