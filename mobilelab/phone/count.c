@@ -32,7 +32,8 @@ __attribute__((visibility("default"))) int qemu_plugin_version = 1;
 
 /* Products that one instruction adds to a sum, 0 if it is no multiply-accumulate: floating point,
  * vector and dot product forms, subtracting ones included. Not counted: the integer MADD of the
- * general registers, which computes addresses, and bfloat16 and widening half forms. */
+ * general registers, which computes addresses, the saturating ones on scalars, and bfloat16 and
+ * widening half forms. */
 __attribute__((visibility("default"))) unsigned products(uint32_t w)
 {
     unsigned q = w >> 30 & 1, u = w >> 29 & 1, size = w >> 22 & 3, op;
@@ -102,7 +103,8 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 
     (void)id;
     for (size_t i = 0; i < found[0]; i++) {
-        unsigned n = products(*(const uint32_t *)qemu_plugin_insn_data(qemu_plugin_tb_get_insn(tb, i)));
+        const uint32_t *word = qemu_plugin_insn_data(qemu_plugin_tb_get_insn(tb, i));
+        unsigned n = products(*word);
         found[1] += n != 0;
         found[2] += n;
     }

@@ -63,6 +63,8 @@ CORES: dict[str, Core] = {
     "cortex-a72": Core("Cortex-A72 (2015, big)", 0xD08, 0, 3, _V8),
     "cortex-a76": Core("Cortex-A76 (2018, big, dot product)", 0xD0B, 4, 1, _V82),
 }
+#: The core that one gets without asking.
+USUAL = "cortex-a53"
 
 
 class Refused(PhoneError):
@@ -142,7 +144,7 @@ class Phone:
     ) -> None:
         self.way = fetch.way()
         known = tuple(CORES) if self.way == "emulated" else ("native",)
-        self.cpu = known[min(1, len(known) - 1)] if cpu is None else cpu
+        self.cpu = cpu or (USUAL if USUAL in known else "native")
         if self.cpu not in known:
             raise PhoneError(f"There is no core called {cpu!r} here; choose {', '.join(known)}.")
         if counting and self.way != "emulated":
@@ -292,7 +294,7 @@ class Phone:
             self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints,
-                env=self._environment(), cwd=self._room,
+                env=self._environment(), cwd=self._room, start_new_session=True,
             )  # fmt: skip
         except BaseException as error:
             shutil.rmtree(self._room, ignore_errors=True)
@@ -422,7 +424,7 @@ class Phone:
 
 def plain(text: str) -> str:
     """A runtime's message without the C++ frames and the lines of source that follow it."""
-    return text.split("\nException raised from")[0].strip()
+    return text.split("\nException raised from")[0].strip().removesuffix(" ()")
 
 
 @contextlib.contextmanager
@@ -468,7 +470,7 @@ def build_plugin(folder: Path) -> Path:
     """
     target = folder / "count.so"
     done = subprocess.run(
-        [compiler(), "-O2", "-shared", "-fPIC", "-nostdlib", "-fvisibility=hidden",
+        [compiler(), "-O2", "-shared", "-fPIC", "-nostdlib", "-ffreestanding", "-fvisibility=hidden",
          "-fno-stack-protector", "-o", str(target), str(PLUGIN)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
