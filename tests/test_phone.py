@@ -465,6 +465,12 @@ def test_another_engine_is_red(parts, files, data):
         result = compare(files["mobile-int8"], images, labels, phone)
         assert result.verdict == "refused" and not result.ok
         assert "NoQEngine" in result.refusal or "engine" in result.refusal.lower()
+        assert result.engine == "none" and not result.missing
+    # Nobody set one: torch takes oneDNN, and answers a little otherwise without a word.
+    with Phone("cortex-a53", engine=None) as phone:
+        result = compare(files["mobile-int8"], images, labels, phone)
+        assert result.engine == "onednn"
+        assert result.verdict == "DIFFERENT" and not result.ok
         phone.engine = "fbgemm"
         with pytest.raises(Refused, match="(?i)fbgemm"):
             phone.load(files["mobile-int8"])
@@ -475,6 +481,17 @@ def test_a_missing_operator_is_red_and_named(phone, files, data, tmp_path):
     result = compare(bad, data.test.images[:2], data.test.labels[:2], phone)
     assert result.verdict == "refused" and not result.ok
     assert result.missing == ("aten::flattex.using_ints",)
+
+
+def test_an_operator_younger_than_the_phone_is_named(phone, data, tmp_path):
+    class Young(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch._safe_softmax(x.flatten(1), 1)
+
+    path = tmp_path / "young.ptl"
+    torch.jit.script(Young())._save_for_lite_interpreter(str(path))
+    result = compare(path, data.test.images[:2], data.test.labels[:2], phone)
+    assert result.missing == ("aten::_safe_softmax",) and not result.ok
 
 
 def test_bytecode_that_is_too_new_is_refused_in_its_own_words(phone, files, data, tmp_path):

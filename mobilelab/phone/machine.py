@@ -470,8 +470,8 @@ def build_plugin(folder: Path) -> Path:
     """
     target = folder / "count.so"
     done = subprocess.run(
-        [compiler(), "-O2", "-shared", "-fPIC", "-nostdlib", "-ffreestanding", "-fvisibility=hidden",
-         "-fno-stack-protector", "-o", str(target), str(PLUGIN)],
+        [compiler(), "-O2", "-shared", "-fPIC", "-nostdlib", "-ffreestanding",
+         "-fvisibility=hidden", "-fno-stack-protector", "-o", str(target), str(PLUGIN)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
