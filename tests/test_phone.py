@@ -461,18 +461,17 @@ def test_one_altered_byte_is_red(phone, files, data, tmp_path):
 
 def test_another_engine_is_red(parts, files, data):
     images, labels = data.test.images[:10], data.test.labels[:10]
-    with Phone("cortex-a53", engine="none") as phone:
-        result = compare(files["mobile-int8"], images, labels, phone)
-        assert result.verdict == "refused" and not result.ok
-        assert "NoQEngine" in result.refusal or "engine" in result.refusal.lower()
-        assert result.engine == "none" and not result.missing
     # Nobody set one: torch takes oneDNN, and answers a little otherwise without a word.
     with Phone("cortex-a53", engine=None) as phone:
         result = compare(files["mobile-int8"], images, labels, phone)
         assert result.engine == "onednn"
         assert result.verdict == "DIFFERENT" and not result.ok
+        phone.engine = "none"
+        result = compare(files["mobile-int8"], images, labels, phone)
+        assert result.verdict == "refused" and not result.ok and not result.missing
+        assert "Unknown qengine" in result.refusal
         phone.engine = "fbgemm"
-        with pytest.raises(Refused, match="(?i)fbgemm"):
+        with pytest.raises(Refused, match="FBGEMM is not supported"):
             phone.load(files["mobile-int8"])
 
 
@@ -520,7 +519,7 @@ def test_a_wrong_input_is_the_runtimes_own_error(phone, files):
 
 def test_a_phone_that_dies_says_why_and_the_next_request_starts_another(parts, files, data):
     with Phone("cortex-a53") as phone:
-        phone.start()
+        phone._launch()
         phone._process.send_signal(signal.SIGKILL)
         with pytest.raises(PhoneError, match="was killed, often for want of memory"):
             phone.load(files["mobile-int8"])
@@ -571,7 +570,10 @@ def test_unknown_core(parts):
 def test_counts_repeat_and_match_the_networks_own_products(parts, cc, files, data, model):
     x = data.test.images[:1].numpy()
     with Phone("cortex-a53", counting=True) as phone:
-        costs = {name: phone.count(path, x, 16) for name, path in files.items()}
+        costs = {
+            "mobile": phone.count(files["mobile"], x, 4),
+            "mobile-int8": phone.count(files["mobile-int8"], x, 16),
+        }
     expected = multiply_accumulates(model, data.test.images[:1])
     for name, cost in costs.items():
         assert cost.spread < 1e-3, (name, cost)

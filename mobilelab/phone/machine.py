@@ -272,7 +272,8 @@ class Phone:
             if process is not None:
                 process.kill()
                 process.wait()
-                process.stdin.close()
+                with contextlib.suppress(OSError):  # what it never read is still in the buffer
+                    process.stdin.close()
                 process.stdout.close()
                 self._complaints.close()
                 shutil.rmtree(self._room, ignore_errors=True)
