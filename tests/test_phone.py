@@ -619,3 +619,8 @@ def test_the_commands(parts, files, data, tmp_path):
     )
     assert done.exit_code == 0, done.output
     assert "identical" in done.output and "100.0% of 5" in done.output
+    bad = altered(files["mobile"], tmp_path / "new.ptl", b"aten::flatten", b"aten::flattex")
+    done = runner.invoke(cli.app, ["phone", "run", str(bad), "--input", str(tmp_path / "x.npy")])
+    assert done.exit_code == 1
+    # in the runtime's own words, square brackets included, and in the row below
+    assert done.output.count("aten::flattex.using_ints") == 2

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mobilelab.errors import MobileLabError
@@ -87,7 +88,7 @@ def run(
         table.add_row("bytecode", str(result.bytecode_version))
         table.add_row("operators", f"{len(result.operators)}")
         if result.refusal is not None:
-            table.add_row("refused", result.refusal)
+            table.add_row("refused", escape(result.refusal))
             table.add_row("operators it lacks", ", ".join(result.missing) or "it names none")
         else:
             table.add_row("answers", result.verdict)
