@@ -3,8 +3,8 @@
 The lessons are in ``notebooks/``. This package holds what they share: data, networks,
 measuring, comparing, drawing. Modules import downwards only::
 
-    cli > apps, doctor, homework, tour, widgets > grading > remeasure > variants > runtimes > plots
-        > training > report > measure > parity > models > datasets, progress
+    cli > apps, doctor, homework, tour, widgets > grading > remeasure > variants > phone > runtimes
+        > plots > training > report > measure > parity > models > datasets, progress
         > questions, rounding, spelled_out > errors
 
 ``checks`` (the exercises), ``cells`` and ``engine`` (running notebooks) and ``kernels`` (warm

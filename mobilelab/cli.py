@@ -15,6 +15,7 @@ from mobilelab import __version__, homework
 from mobilelab import doctor as clinic
 from mobilelab.apps import commands as apps
 from mobilelab.errors import MobileLabError
+from mobilelab.phone import commands as phone
 
 app = typer.Typer(
     help="MobileLab: put a PyTorch model on a phone, measured at every step.",
@@ -75,6 +76,7 @@ app.command()(homework.secret)
 app.command("release")(homework.hand_out)
 app.command()(homework.grade)
 app.add_typer(apps.app, name="app")
+app.add_typer(phone.app, name="phone")
 
 
 def main() -> None:

@@ -1,0 +1,132 @@
+"""``mobilelab phone fetch``, ``run`` and ``cores``: the virtual phone on the command line.
+
+torch is imported inside the commands, so that the others stay quick.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mobilelab.errors import MobileLabError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+app = typer.Typer(
+    help="The virtual phone: torch 2.1.0's lite interpreter on an emulated ARM core.",
+    no_args_is_help=True,
+)
+
+
+class InputError(MobileLabError):
+    """The command was given images that it cannot use."""
+
+
+@app.command()
+def fetch() -> None:
+    """Bring the parts of the virtual phone, once. Nothing is installed into the system."""
+    from mobilelab.phone import fetch as fetching
+
+    console = Console()
+    if fetching.ready():
+        console.print("The virtual phone is here already.")
+        return
+    fetching.fetch(console)
+    console.print("The virtual phone is here. mobilelab phone run model.ptl starts it.")
+
+
+@app.command()
+def cores() -> None:
+    """List the cores that the phone can have."""
+    from mobilelab.phone.machine import CORES
+
+    table = Table(title="Emulated cores")
+    for name in ("name", "core", "features that kernels ask for"):
+        table.add_column(name, overflow="fold")
+    for name, core in CORES.items():
+        table.add_row(name, core.title, core.features)
+    Console().print(table)
+
+
+@app.command()
+def run(
+    model: Annotated[Path, typer.Argument(help="The .ptl.")],
+    images: Annotated[
+        Path | None,
+        typer.Option("--input", help="Float32 images (n, c, h, w): .npy, or .pt of one tensor. "
+                     "Without it, the test split of the bundled digits."),
+    ] = None,
+    cpu: Annotated[str | None, typer.Option(help="One of `mobilelab phone cores`.")] = None,
+    batch: Annotated[int, typer.Option(help="Images per inference.", min=1)] = 50,
+    count: Annotated[
+        bool, typer.Option("--count", help="Count the ARM instructions of one inference.")
+    ] = False,
+) -> None:  # fmt: skip
+    """Run a .ptl on the virtual phone and on this computer, and compare the answers.
+
+    Exit status 1 if the old runtime refuses the file or the answers differ.
+    """
+    from mobilelab.phone.machine import Phone
+
+    console = Console()
+    x, labels = _images(images)
+    with Phone(cpu, counting=count) as phone:
+        from mobilelab.phone.compare import compare
+
+        with console.status(f"Switching on a {phone.cpu}"):
+            about = phone.about()
+        console.print(f"{phone.cpu}, torch {about['torch']}, engine {phone.engine}")
+        with console.status(f"Running {len(x)} images"):
+            result = compare(model, x, labels, phone, batch)
+        table = Table(title=result.file, show_header=False)
+        table.add_row("bytecode", str(result.bytecode_version))
+        table.add_row("operators", f"{len(result.operators)}")
+        if result.refusal is not None:
+            table.add_row("refused", escape(result.refusal))
+            table.add_row("operators it lacks", ", ".join(result.missing) or "it names none")
+        else:
+            table.add_row("answers", result.verdict)
+            table.add_row("largest difference", f"{result.max_abs:.1e}")
+            table.add_row("relative error", f"{result.rel_l2:.1e}")
+            table.add_row("same predictions", f"{result.agreement:.1%} of {result.images}")
+            if images is None:
+                table.add_row("right, here", f"{result.host_accuracy:.1%}")
+                table.add_row("right, on the phone", f"{result.phone_accuracy:.1%}")
+        if count and result.refusal is None:
+            with console.status("Counting"):
+                table.add_row("one inference", str(phone.count(model, x[:1].numpy())))
+        console.print(table)
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+def _images(path: Path | None) -> tuple[Tensor, Tensor]:
+    """Images and labels; labels of given images are not known, and not shown."""
+    import numpy as np
+    import torch
+
+    if path is None:
+        from mobilelab import datasets
+
+        test = datasets.load("digits").test
+        return test.images, test.labels
+    try:
+        if path.suffix == ".npy":
+            x = torch.from_numpy(np.load(path, allow_pickle=False))
+        else:
+            x = torch.load(path, weights_only=True)
+        if not isinstance(x, torch.Tensor) or x.ndim != 4 or x.dtype != torch.float32:
+            raise ValueError("it does not hold one float32 tensor of four axes")
+    except Exception as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"Cannot use {path.name} as input ({first}); save float32 images of shape "
+            "(n, channels, height, width) with numpy.save or torch.save."
+        ) from error
+    return x.contiguous(), torch.zeros(len(x), dtype=torch.int64)

@@ -1,0 +1,199 @@
+"""Does the phone give the answers that this computer gives?
+
+A file goes through the lite interpreter here and through the one of torch 2.1.0 on the phone, on
+the same images. int8 has to agree in every bit: its sums are whole numbers, so their order does not
+matter. float32 need not: kernels for ARM and for x86 may add in another order, and may round once
+or twice where they multiply and add.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mobilelab import measure, parity
+from mobilelab.errors import ModelFileError, ShapeError
+from mobilelab.phone.machine import Phone, Refused
+from mobilelab.runtimes import lite
+
+#: Relative L2 error up to which float32 scores of the two count as the same answers. Looser than
+#: what was measured for the course's network (4e-7), and a hundred times tighter than the
+#: bound for conversions in :data:`mobilelab.parity.SAME`: here nothing was converted.
+FLOAT_BOUND = 1e-6
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One file on the phone and on this computer."""
+
+    file: str
+    cpu: str
+    engine: str | None
+    """Quantized engine that was set on the phone."""
+    bytecode_version: int
+    operators: tuple[str, ...]
+    """Operators that the file needs, sorted."""
+    refusal: str | None
+    """The old runtime's own words, or ``None`` if it took the file."""
+    missing: tuple[str, ...] = ()
+    """Operators among them that the old runtime does not have, as far as it names them."""
+    images: int = 0
+    max_abs: float = float("nan")
+    """Largest absolute difference of any score, in the unit of the scores."""
+    rel_l2: float = float("nan")
+    identical: bool = False
+    """Are all scores the same, bit for bit?"""
+    agreement: float = 0.0
+    """Share of images, 0 to 1, for which both give the same class."""
+    host_accuracy: float = float("nan")
+    """Share of right predictions on this computer, 0 to 1; the phone's is the next."""
+    phone_accuracy: float = float("nan")
+
+    @property
+    def quantized(self) -> bool:
+        """Does the file compute in int8, so that the answers have to be identical?"""
+        return any(name.startswith("quantized::") for name in self.operators)
+
+    @property
+    def verdict(self) -> str:
+        """``identical``, ``same`` (float rounding only), ``DIFFERENT`` or ``refused``."""
+        if self.refusal is not None:
+            return "refused"
+        if self.identical:
+            return "identical"
+        rounding = self.rel_l2 <= FLOAT_BOUND and self.agreement == 1.0
+        return "same" if rounding and not self.quantized else "DIFFERENT"
+
+    @property
+    def ok(self) -> bool:
+        """May the file go to phones with this runtime, as far as answers are concerned?"""
+        return self.verdict in ("identical", "same")
+
+    def __str__(self) -> str:
+        if self.refusal is not None:
+            return f"refused: {self.refusal.splitlines()[0]}"
+        return (
+            f"{self.verdict}: relative error {self.rel_l2:.1e}, largest difference "
+            f"{self.max_abs:.1e}, {self.agreement:.1%} of {self.images} predictions agree, right "
+            f"{self.host_accuracy:.1%} here and {self.phone_accuracy:.1%} on the phone"
+        )
+
+
+def compare(
+    path: str | Path, images: Tensor, labels: Tensor, phone: Phone, batch_size: int = 50
+) -> Comparison:
+    """Run a ``.ptl`` on this computer and on the phone, and compare.
+
+    Args:
+        path: the file. Its checksums are verified first; no runtime does that.
+        images: float32, shape ``(n, channels, height, width)``, normally a whole test split.
+        labels: class numbers, shape ``(n,)``.
+        phone: where to run it.
+        batch_size: images per inference, on both sides.
+
+    Raises:
+        ModelFileError: if the file is missing, damaged, or not a ``.ptl``, or if this computer's
+            lite interpreter refuses what the phone's accepts.
+        ShapeError: if images and labels, or the two scores, do not belong together.
+        PhoneError: if the phone stopped.
+    """
+    path = lite.check(path)
+    if len(images) != len(labels) or not len(images):
+        raise ShapeError(
+            f"A comparison needs one label for each image, but got {len(images)} images and "
+            f"{len(labels)} labels."
+        )
+    version, operators = contents(path)
+    known = {
+        "file": path.name, "cpu": phone.cpu, "engine": phone.engine,
+        "bytecode_version": version, "operators": operators,
+    }  # fmt: skip
+    try:
+        known["engine"] = phone.load(path).engine
+        scores = torch.from_numpy(phone.run(path, images.numpy(), batch_size))
+    except Refused as error:
+        return Comparison(**known, refusal=error.text, missing=_missing(error.text, operators))
+    before = torch.backends.quantized.engine
+    try:
+        here = measure.scores(lite.load(path), images, batch_size)
+    finally:
+        torch.backends.quantized.engine = before
+    distance = parity.compare(here, scores)
+    return Comparison(
+        **known,
+        refusal=None,
+        images=len(images),
+        max_abs=distance.max_abs,
+        rel_l2=distance.rel_l2,
+        identical=np.array_equal(here.numpy().view(np.int32), scores.numpy().view(np.int32)),
+        agreement=distance.agreement,
+        host_accuracy=measure.accuracy(here, labels),
+        phone_accuracy=measure.accuracy(scores, labels),
+    )
+
+
+def _missing(text: str, operators: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the operators that a message names as whole words."""
+    if "ops cannot be found" not in text and "nknown" not in text:
+        return ()
+    named = set(re.findall(r"[\w.]+::[\w.]+", text))
+    return tuple(name for name in operators if name in named)
+
+
+# --- reading a file without loading it ----------------------------------------------------
+
+
+class _Opaque:
+    """Stands for every object that a pickle would make."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+
+class _Reader(pickle.Unpickler):
+    """Reads tuples, strings and numbers. Resolves no name, so it runs no code."""
+
+    def find_class(self, module: str, name: str) -> type:
+        return _Opaque
+
+    def persistent_load(self, pid: Any) -> _Opaque:
+        return _Opaque()
+
+
+def contents(path: str | Path) -> tuple[int, tuple[str, ...]]:
+    """Bytecode version and operators of a ``.ptl``, from its ``bytecode.pkl`` (chapter 05).
+
+    Works for files that no runtime here would load.
+
+    Raises:
+        ModelFileError: if the bytecode cannot be read.
+    """
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            (name,) = [n for n in archive.namelist() if n.endswith("/bytecode.pkl")]
+            version, *methods = _Reader(io.BytesIO(archive.read(name))).load()
+        operators = set()
+        for _, table, *_ in methods:
+            for operator in dict(table)["operators"]:
+                operators.add(".".join(part for part in operator[:2] if part))
+    except Exception as error:  # a pickle can be wrong in any way
+        raise ModelFileError(
+            f"The bytecode of {path.name} cannot be read ({type(error).__name__}); export it again."
+        ) from error
+    return version, tuple(sorted(operators))
