@@ -24,6 +24,8 @@ test: setup
 	$(BIN)/mobilelab doctor
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+# Once about 120 MB, for chapter 07. Without a network the chapter's tests say what is missing.
+	-$(BIN)/mobilelab phone fetch
 # Two workers with one thread each: on two cores, more threads only wait for each other.
 	OMP_NUM_THREADS=1 $(WARM) $(BIN)/python -m pytest -n 2 --dist loadscope --durations=12 --ignore=tests/browser
 # Alone, because it times what a reader waits for. Without Chromium it is skipped, with a word.

@@ -602,6 +602,83 @@ QUESTIONS: tuple[Question, ...] = (
             ),
         ),
     ),
+    Question(
+        "07.1",
+        "Your int8 file gives the same scores on an emulated Cortex-A53 as on your computer, in "
+        "every bit. What do you know about a phone with such a core?",
+        (
+            Option(
+                "That the app will show the right class.",
+                "The scores are right for the same *input*. What the app's own preprocessing makes "
+                "of a camera image was not tested; section 5 is about that.",
+            ),
+            Option(
+                "That torch 2.1.0 computes the same there, if the engine is QNNPACK.",
+                "An emulator executes the same ARM instructions, and integers leave no room for "
+                "rounding. With another engine the scores were others (section 2).",
+                right=True,
+            ),
+            Option(
+                "About how long it takes: the emulator's time, divided by a factor.",
+                "There is no such factor. Emulation is slow for other instructions than a core is, "
+                "so not even the order of two files is certain.",
+            ),
+            Option(
+                "Nothing, because an emulator is not the device.",
+                "Goes too far. What it cannot show is time, heat and memory; what it computes is "
+                "what the device computes.",
+            ),
+        ),
+    ),
+    Question(
+        "07.2",
+        "An app with torch 2.1.0 refuses a file: `Following ops cannot be found`. The file was "
+        "scripted and saved. What do you try first?",
+        (
+            Option(
+                "Freeze or optimize the module, save again, and read the list again.",
+                "Scripting keeps every branch of the functions that it calls, also those that "
+                "never run. Freezing throws them away, and the operator may go with them.",
+                right=True,
+            ),
+            Option(
+                "A backport to the oldest edition that there is.",
+                "The edition says how steps are written down. All editions of section 3 were "
+                "refused for the same operator.",
+            ),
+            Option(
+                "A newer library in the app.",
+                "It would help, if there were one: 2.1.0 is the last that was published.",
+            ),
+            Option(
+                "Save with `.save()`, because that file has the source in it.",
+                "That file has no bytecode at all (chapter 05), and the same operators.",
+            ),
+        ),
+    ),
+    Question(
+        "07.3",
+        "On one emulated core, file A needs 25 and file B 12 million instructions for an image. "
+        "Which sentence may stand in your report?",
+        (
+            Option(
+                "B is about twice as fast on phones.",
+                "Takes an instruction for a unit of time. Some wait for memory, and some finish "
+                "several at once; only a stopwatch on a phone says what that comes to.",
+            ),
+            Option(
+                "B saves half of the battery.",
+                "Energy follows time, memory traffic and the clock as well (chapter 06). None of "
+                "them was counted.",
+            ),
+            Option(
+                "B executes about half of the instructions, so it is worth timing on a phone.",
+                "The count is exact and says what was counted. It is a reason to measure, and a "
+                "good one.",
+                right=True,
+            ),
+        ),
+    ),
 )
 
 

@@ -10,7 +10,8 @@ import torch
 from records import record
 
 from mobilelab import checks, models
-from mobilelab.checks import Case, ch00, ch01, ch02, ch03, ch04, ch05, ch06, verify
+from mobilelab.checks import Case, ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch07, verify
+from mobilelab.phone.machine import Cost
 from mobilelab.report import Budget
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,6 +70,18 @@ CHECKS = {
         "front": ch06.check_front,
         "energy_range": ch06.check_energy_range,
     },
+    "ch07": {
+        "density": lambda s: ch07.check_density(s(COSTS), COSTS),
+        "first_screen": ch07.check_first_screen,
+        "sustained": ch07.check_sustained,
+    },
+}
+#: Counts as chapter 07 makes them: instructions, those that multiply, products.
+COSTS = {
+    ("cortex-a53", "mobile"): Cost(25_000_000, 7_340_000, 27_960_000, 0.0, "cortex-a53", 16),
+    ("cortex-a53", "mobile-int8"): Cost(11_900_000, 6_820_000, 27_300_000, 0.0, "cortex-a53", 16),
+    ("cortex-a76", "mobile"): Cost(18_300_000, 6_990_000, 27_960_000, 0.0, "cortex-a76", 16),
+    ("cortex-a76", "mobile-int8"): Cost(11_800_000, 6_820_000, 27_200_000, 0.0, "cortex-a76", 16),
 }
 
 
