@@ -27,7 +27,8 @@ test: setup
 # Once about 120 MB, for chapter 07. Without a network the chapter's tests say what is missing.
 	-$(BIN)/mobilelab phone fetch
 # Two workers with one thread each: on two cores, more threads only wait for each other.
-	OMP_NUM_THREADS=1 $(WARM) $(BIN)/python -m pytest -n 2 --dist loadscope --durations=12 --ignore=tests/browser
+# Notebooks first and in order: what takes longest must not be left to one worker at the end.
+	OMP_NUM_THREADS=1 $(WARM) $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations=12 --ignore=tests/browser
 # Alone, because it times what a reader waits for. Without Chromium it is skipped, with a word.
 	OMP_NUM_THREADS=1 $(WARM) $(BIN)/python -m pytest -rs tests/browser
 
