@@ -53,6 +53,7 @@ def make(
     variant: str = "lite",
     labels: Sequence[str] | None = None,
     reference: str | Path | None = None,
+    guessing: bool = False,
     name: str = "MobileLab",
 ) -> Project:
     """Write a project that runs the model on a phone and compares itself with Python.
@@ -65,6 +66,7 @@ def make(
         variant: which runtime the app uses.
         labels: names of the classes, in the order of the scores; those of the data set by default.
         reference: see :func:`mobilelab.apps.vectors.record`.
+        guessing: see there, too.
         name: what stands under the app's icon.
 
     Raises:
@@ -75,7 +77,7 @@ def make(
     out, model = Path(out), Path(model)
     labels = tuple(data.classes if labels is None else labels)
     _check(platform, variant, out, model, data, labels)
-    recorded = vectors.record(model, data, labels, reference=reference)
+    recorded = vectors.record(model, data, labels, reference=reference, guessing=guessing)
     operators = lite.inspect(model).operators if variant == "lite" else ()
     facts = {
         "platform": platform,
