@@ -16,6 +16,18 @@ def data():
     return datasets.load("digits")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def same_environment_for_the_next_module():
+    """Take away what a module's tests, or libraries under them, add to the environment.
+
+    torch's inductor sets KMP_DUPLICATE_LIB_OK, and a kernel is not forked where that differs.
+    """
+    before = set(os.environ)
+    yield
+    for name in set(os.environ) - before - {"PYTEST_CURRENT_TEST"}:
+        del os.environ[name]
+
+
 @pytest.fixture
 def model():
     return models.load_trained()
