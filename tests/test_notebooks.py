@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+EXERCISES = sorted((ROOT / "exercises").glob("*/*.ipynb"))
 PARAMETERS = {"dataset", "data_dir", "seed", "quick"}
 MEASURED = re.compile(r"\d (ms|µs|MiB|s|M instructions)\b")
 
@@ -29,16 +30,19 @@ def lines_of_code(source):
     )
 
 
-def problems(notebook):
-    """Every broken house rule, in words."""
-    found = []
-    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    cells = code_cells(notebook)
-
-    lengths = [lines_of_code(cell.source) for cell in cells]
+def long_cells(notebook):
+    lengths = [lines_of_code(cell.source) for cell in code_cells(notebook)]
+    found = [f"a cell has {n} lines, more than 25" for n in lengths if n > 25]
     if lengths and median(lengths) > 6:
         found.append(f"the median cell has {median(lengths)} lines, more than 6")
-    found += [f"a cell has {n} lines, more than 25" for n in lengths if n > 25]
+    return found
+
+
+def problems(notebook):
+    """Every broken house rule, in words."""
+    found = long_cells(notebook)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    cells = code_cells(notebook)
 
     found += ["an image has no alt text" for _ in re.findall(r"!\[\s*\]\(", text)]
     found += [
@@ -146,6 +150,11 @@ def test_notebook_is_small_and_was_run(path):
     assert path.stat().st_size < 1_000_000
     notebook = nbformat.read(path, as_version=4)
     assert any(cell.outputs for cell in code_cells(notebook))
+
+
+@pytest.mark.parametrize("path", EXERCISES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_exercises_keep_cells_short(path):
+    assert long_cells(nbformat.read(path, as_version=4)) == []
 
 
 def test_the_walk_is_complete():
