@@ -55,5 +55,5 @@ $(READY): constraints.txt pyproject.toml
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else "MobileLab needs Python 3.10 to 3.13 (3.11 is best) but found %d.%d; install 3.11 or call make with PYTHON=/path/to/python3.11." % v)'
 	@echo "Setting up .venv. The first time this downloads about 3 GB on Linux and takes some minutes."
 	"$(PYTHON)" -m venv .venv
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,executorch,litert]'
 	@touch $@

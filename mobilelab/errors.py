@@ -21,6 +21,10 @@ class ModelFileError(MobileLabError):
     """A model file cannot be used by the loader that was asked to read it."""
 
 
+class MissingRuntimeError(MobileLabError):
+    """A runtime that is an optional extra is not installed."""
+
+
 class MeasureError(MobileLabError):
     """A measurement could not be taken, so there is no figure to report."""
 

@@ -53,6 +53,7 @@ def main(path: str, shapes: str, runs: str) -> None:
     inputs = [torch.zeros(*shape) for shape in json.loads(shapes)]
     torch.set_num_threads(1)
     torch.backends.quantized.engine = "qnnpack"
+    saved.prepare(path)
     before = _resident()
     peaks = []
     with torch.no_grad():

@@ -679,6 +679,80 @@ QUESTIONS: tuple[Question, ...] = (
             ),
         ),
     ),
+    Question(
+        "08.1",
+        "A `.pte` of your float network takes a hundred times as long as the `.ptl` did, on the "
+        "same computer, with one thread each. What do you look at first?",
+        (
+            Option(
+                "How much of the network was delegated.",
+                "What no partitioner took is run by portable kernels, without a vector instruction "
+                "and without a warning. The list of operators in the file shows it.",
+                right=True,
+            ),
+            Option(
+                "The number of threads.",
+                "Two threads can halve a time. They do not explain a factor of a hundred.",
+            ),
+            Option(
+                "Whether the file should be int8.",
+                "int8 that is not delegated is slow as well. First find out who computes.",
+            ),
+            Option(
+                "Nothing: ExecuTorch is for phones, and slow on computers.",
+                "Its XNNPACK kernels run on both. Section 2 ran the same network with them, "
+                "and many times faster.",
+            ),
+        ),
+    ),
+    Question(
+        "08.2",
+        "Your network has an `if` on the mean of the image. `torch.jit.trace` took it with a "
+        "warning, `torch.export` refuses. Who is right?",
+        (
+            Option(
+                "trace: a warning is not an error, and the app has worked for years.",
+                "It works for the images that take the branch of the example. The others get the "
+                "wrong branch, and nobody is told.",
+            ),
+            Option(
+                "export: a graph without branches cannot hold a decision that it has not seen.",
+                "With `torch.where` or `torch.cond` the decision becomes a part of the graph, and "
+                "both sides are right.",
+                right=True,
+            ),
+            Option(
+                "Both: the branch can be exported with an example of the other kind.",
+                "Then the other branch is frozen in. One example is always on one side only.",
+            ),
+        ),
+    ),
+    Question(
+        "08.3",
+        "An int8 `.tflite` has the same accuracy as the float one, but a relative error of 0.14, "
+        "where another calibration gave 0.02. What does that mean?",
+        (
+            Option(
+                "Nothing: the accuracy is what users see.",
+                "On these images. An error of 0.14 leaves less room for the dark or noisy picture "
+                "that is not in the test split.",
+            ),
+            Option(
+                "The weights were rounded worse.",
+                "The weights are the same. The calibration decides the range of the activations.",
+            ),
+            Option(
+                "The ranges are too narrow, so large activations are clipped.",
+                "A moving average of extremes lies inside of the extremes. What lies beyond is "
+                "cut off, and a relative error shows it before an accuracy does.",
+                right=True,
+            ),
+            Option(
+                "int8 needs training here.",
+                "Not before the calibration is right: with the true extremes the error was small.",
+            ),
+        ),
+    ),
 )
 
 

@@ -131,7 +131,7 @@ def _child(job: _Job) -> None:
     runs, scores = {}, {}
     for name, path in job.paths.items():
         _say(step=name)
-        runs[name] = saved.load(path)
+        runs[name] = saved.load(path, job.threads)
         scores[name] = measure.scores(runs[name], images)
     torch.save(scores, job.outputs)
     _say(step="latency")

@@ -92,3 +92,113 @@ CELLS: dict[str, str] = {
     "mobile-pruned": _ptl(_START + _MOBILE + _PRUNED, "smaller", "mobile-pruned"),
     "mobile-int8": _ptl(_START + _MOBILE + _INT8, "int8", "mobile-int8"),
 }
+
+_PATH = """\
+import os
+import sys
+from pathlib import Path
+
+os.environ["PATH"] += os.pathsep + str(Path(sys.executable).parent)  # flatc lies beside Python
+"""
+
+_LOWER = """\
+from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+from executorch.exir import to_edge_transform_and_lower
+
+"""
+
+_PT2E = """\
+from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+    XNNPACKQuantizer,
+    get_symmetric_quantization_config,
+)
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+quantizer = XNNPACKQuantizer()
+quantizer.set_global(get_symmetric_quantization_config(is_per_channel=True))
+image = data.test.images[:1]
+prepared = prepare_pt2e(torch.export.export(model, (image,)).module(), quantizer)
+with torch.no_grad():
+    for one in data.calibration.images.split(1):
+        prepared(one)
+int8 = convert_pt2e(prepared)
+"""
+
+_PT2E_QAT = """\
+import copy
+
+from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+    XNNPACKQuantizer,
+    get_symmetric_quantization_config,
+)
+from torch.nn.functional import cross_entropy
+from torchao.quantization.pt2e import move_exported_model_to_eval, move_exported_model_to_train
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
+
+torch.manual_seed(0)
+quantizer = XNNPACKQuantizer()
+quantizer.set_global(get_symmetric_quantization_config(is_per_channel=True, is_qat=True))
+batch = {0: torch.export.Dim("batch", min=1, max=1024)}
+two = data.train.images[:2]
+graph = torch.export.export(copy.deepcopy(model).train(), (two,), dynamic_shapes=(batch,))
+prepared = prepare_qat_pt2e(graph.module(), quantizer)
+move_exported_model_to_train(prepared)
+optimizer = torch.optim.AdamW(prepared.parameters(), lr=1e-4)
+for chosen in torch.randperm(320).split(32):
+    optimizer.zero_grad()
+    cross_entropy(prepared(data.train.images[chosen]), data.train.labels[chosen]).backward()
+    optimizer.step()
+move_exported_model_to_eval(prepared)
+int8 = convert_pt2e(prepared)
+"""
+
+_TFLITE = """\
+import litert_torch
+
+litert_torch.convert(model, (data.test.images[:1],)).export("{name}.tflite")
+"""
+
+_TFLITE_INT8 = """\
+from ai_edge_quantizer import calibrator, quantizer, recipe_manager
+from ai_edge_quantizer.qtyping import TFLOperationName as Operators
+from ai_edge_quantizer.utils import qsv_utils
+
+recipe = recipe_manager.RecipeManager()
+recipe.add_static_config(".*", Operators.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8)
+for door in (Operators.INPUT, Operators.OUTPUT):
+    recipe.add_quantization_config(
+        ".*", door, algorithm_key=recipe_manager.AlgorithmName.NO_QUANTIZE
+    )
+observer = calibrator.Calibrator(
+    "float.tflite", num_threads=1, qsv_update_func=qsv_utils.min_max_update
+)
+samples = [{"args_0": one.numpy()} for one in data.calibration.images.split(1)]
+observer.calibrate({"serving_default": samples}, recipe)
+worker = quantizer.Quantizer("float.tflite")
+worker.load_quantization_recipe(recipe.get_quantization_recipe())
+int8 = worker.quantize(observer.get_model_qsvs())
+int8.export_model("litert-int8.tflite", overwrite=True)
+"""
+
+
+def _pte(before: str, network: str, name: str, partitioner: str = "XnnpackPartitioner()") -> str:
+    return (
+        before
+        + "\n"
+        + _PATH
+        + _LOWER
+        + f"exported = torch.export.export({network}, (data.test.images[:1],))\n"
+        + f"lowered = to_edge_transform_and_lower(exported, partitioner=[{partitioner}])\n"
+        + f'Path("{name}.pte").write_bytes(lowered.to_executorch().buffer)\n'
+    )
+
+
+#: The same for the variants of chapter 08.
+WAY_ON: dict[str, str] = {
+    "et-portable": _pte(_START, "model", "et-portable", ""),
+    "et-fp32": _pte(_START, "model", "et-fp32"),
+    "et-int8": _pte(_START + _PT2E, "int8", "et-int8"),
+    "et-qat": _pte(_START + _PT2E_QAT, "int8", "et-qat"),
+    "litert-fp32": _START + _TFLITE.format(name="litert-fp32"),
+    "litert-int8": _START + _TFLITE.format(name="float") + _TFLITE_INT8,
+}

@@ -27,7 +27,8 @@ from mobilelab.runtimes import saved
 
 ENGINE = "qnnpack"
 #: Makes a module to save from the float model, the data and the seed of any training in it.
-Recipe = Callable[[TinyMobileNet, Dataset, int], nn.Module]
+#: Bytes are a finished file.
+Recipe = Callable[[TinyMobileNet, Dataset, int], nn.Module | bytes]
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,14 @@ class Built:
 # --- the recipes --------------------------------------------------------------------------
 
 
-def _once(recipe: Recipe) -> Recipe:
+def once(recipe: Recipe) -> Recipe:
     """Remember what a slow recipe made of a model, for as long as the model lives."""
-    made: WeakKeyDictionary[nn.Module, dict[tuple[str, int], nn.Module]] = WeakKeyDictionary()
+    made: WeakKeyDictionary[nn.Module, dict[tuple[str, int], nn.Module | bytes]] = (
+        WeakKeyDictionary()
+    )
 
     @wraps(recipe)
-    def remembered(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module:
+    def remembered(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module | bytes:
         results = made.setdefault(model, {})
         if (data.name, seed) not in results:
             results[data.name, seed] = recipe(model, data, seed)
@@ -77,7 +80,7 @@ def freeze(model: nn.Module) -> torch.jit.ScriptModule:
     return torch.jit.freeze(torch.jit.script(model))
 
 
-@_once
+@once
 def quantize_static(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module:
     """int8 after training: fuse, observe the calibration images, convert (chapter 03)."""
     torch.backends.quantized.engine = ENGINE
@@ -147,7 +150,7 @@ def _keep_norm(norm: nn.BatchNorm2d, index: torch.Tensor) -> None:
         setattr(norm, name, getattr(norm, name)[index].clone())
 
 
-@_once
+@once
 def pruned(model: TinyMobileNet, data: Dataset, seed: int = 0) -> TinyMobileNet:
     """Half of the hidden channels, and three epochs to recover (chapter 03)."""
     smaller = prune_channels(model, keep=0.5)
@@ -240,7 +243,9 @@ def build(
     made = variant.recipe(model, data, seed)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if variant.suffix == ".ptl":
+        if isinstance(made, bytes):
+            path.write_bytes(made)
+        elif variant.suffix == ".ptl":
             made._save_for_lite_interpreter(str(path))
         elif variant.suffix == ".pt":
             made.save(str(path))

@@ -527,7 +527,7 @@ def test_a_model_for_the_other_runtime(built, data, tmp_path):
 
 
 def test_a_pte_that_nobody_can_ask(built, data, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "executorch", None)
+    monkeypatch.setitem(sys.modules, "executorch.runtime", None)
     refused(AppError, "--reference", tmp_path, data, built["pte"], variant="executorch")
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -10,9 +11,10 @@ import torch
 from records import record
 
 from mobilelab import checks, models
-from mobilelab.checks import Case, ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch07, verify
+from mobilelab.checks import Case, ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08, verify
 from mobilelab.phone.machine import Cost
 from mobilelab.report import Budget
+from mobilelab.runtimes.base import Inside
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -75,6 +77,11 @@ CHECKS = {
         "first_screen": ch07.check_first_screen,
         "sustained": ch07.check_sustained,
     },
+    "ch08": {
+        "shares": lambda s: ch08.check_shares(s(RUNS), RUNS),
+        "door": ch08.check_door,
+        "port": ch08.check_port,
+    },
 }
 #: Counts as chapter 07 makes them: instructions, those that multiply, products.
 COSTS = {
@@ -82,6 +89,27 @@ COSTS = {
     ("cortex-a53", "mobile-int8"): Cost(11_900_000, 6_820_000, 27_300_000, 0.0, "cortex-a53", 16),
     ("cortex-a76", "mobile"): Cost(18_300_000, 6_990_000, 27_960_000, 0.0, "cortex-a76", 16),
     ("cortex-a76", "mobile-int8"): Cost(11_800_000, 6_820_000, 27_200_000, 0.0, "cortex-a76", 16),
+}
+
+
+@dataclass
+class Looked:
+    """A model file of which only the inside is asked for."""
+
+    suffix: str
+    own: dict
+    taken: dict
+
+    def inspect(self):
+        return Inside("made up", "1", self.own, {"XNNPACK": self.taken} if self.taken else {})
+
+
+#: All, none and a part of the operators delegated, and a file that does not count.
+RUNS = {
+    "all": Looked(".pte", {}, {"conv": 17, "add": 5}),
+    "none": Looked(".pte", {"conv": 17, "add": 5}, {}),
+    "some": Looked(".tflite", {"softmax": 1}, {"conv": 17}),
+    "old": Looked(".ptl", {"conv2d": 1}, {}),
 }
 
 

@@ -70,7 +70,7 @@ def test_modules_import_downwards_only():
     order = [
         ["errors"], ["questions", "spelled_out", "rounding"], ["progress", "datasets"], ["models"],
         ["parity"], ["measure"], ["report"], ["training"], ["plots"], ["runtimes"], ["phone"],
-        ["variants"], ["remeasure"], ["grading"],
+        ["variants"], ["successors"], ["remeasure"], ["grading"],
         ["widgets", "doctor", "tour", "homework", "apps"], ["cli"],
     ]  # fmt: skip
     level = {name: i for i, names in enumerate(order) for name in names}

@@ -135,10 +135,10 @@ def test_host_names_no_machine_and_no_user():
 
 
 POOL = """
-import psutil, torch
+import psutil, torch, torch.jit.mobile
 {first}
-from mobilelab.runtimes import lite
-module = lite.load({path!r})
+torch.backends.quantized.engine = "qnnpack"
+module = torch.jit.mobile._load_for_lite_interpreter({path!r})
 if {two}: torch.set_num_threads(2)
 module(torch.zeros(1, 1, 32, 32))
 torch.set_num_threads(1)

@@ -524,7 +524,7 @@ def test_quiz_reads_without_a_kernel(place):
 def test_every_chapter_has_questions_with_one_right_option():
     from mobilelab import questions
 
-    assert questions.chapters() == ("00", "01", "02", "03", "04", "05", "06", "07")
+    assert questions.chapters() == ("00", "01", "02", "03", "04", "05", "06", "07", "08")
     keys = [q.key for q in questions.QUESTIONS]
     assert len(set(keys)) == len(keys)
     places = []

@@ -12,16 +12,17 @@ import platform
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from mobilelab import measure
+from mobilelab import measure, runtimes
 from mobilelab.apps import AppError
 from mobilelab.datasets import Dataset
-from mobilelab.errors import ModelFileError, ShapeError
-from mobilelab.runtimes import lite, saved
+from mobilelab.errors import MissingRuntimeError, ModelFileError, ShapeError
+from mobilelab.runtimes import executorch, lite, saved
 
 #: Largest difference of one input value that still is float32 rounding (values are about 1).
 INPUT_TOLERANCE = 1e-5
@@ -170,40 +171,26 @@ def _runtime(
         run = saved.load(reference)
         return run, True, f"{name} in torch {torch.__version__} {where}, not by the .pte itself"
     try:
-        from executorch import version
-        from executorch.runtime import Runtime
-    except ImportError as error:
+        run = runtimes.load(path)
+    except MissingRuntimeError as error:
         raise AppError(
             f"ExecuTorch is not installed here, so {path.name} cannot be asked for its answers; "
             "install executorch, or give a saved file of the same network with --reference."
         ) from error
-    program = Runtime.get().load_program(path)
-    forward = program.load_method("forward")
-
-    def one_by_one(images: Tensor) -> Tensor:
-        # A .pte has a fixed batch size, and its output is memory that the next call overwrites.
-        return torch.cat([forward.execute([x.unsqueeze(0)])[0].clone() for x in images])
-
-    return one_by_one, True, f"ExecuTorch {version.__version__} {where}"
+    return run.predict, True, f"ExecuTorch {version('executorch')} {where}"
 
 
 def check_pte(path: Path) -> None:
     """Refuse, in one sentence, what is not an ExecuTorch program.
 
-    A ``.pte`` is a flatbuffer with the identifier ``ET`` and two digits at byte 4
-    (executorch, ``schema/program.fbs``).
-
     Raises:
-        ModelFileError: missing, or something else.
+        ModelFileError: missing, damaged, or something else.
     """
-    if not path.is_file():
-        raise ModelFileError(f"There is no file {path}; export one with executorch.")
-    with path.open("rb") as file:
-        start = file.read(8)
-    if start[4:6] != b"ET":
+    if path.suffix != ".pte":
         raise ModelFileError(
             f"{path.name} is not an ExecuTorch program (.pte); for a .ptl use --variant lite."
         )
+    executorch.check(path)
 
 
 def input_channels(path: str | Path) -> int | None:

@@ -8,6 +8,7 @@ what is wrong with a file that is not a ``.ptl``.
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import struct
 import zipfile
@@ -20,7 +21,9 @@ import torch.jit.mobile
 from torch import Tensor
 from torch.jit.mobile import LiteScriptModule
 
-from mobilelab.errors import ModelFileError, ShapeError
+from mobilelab.errors import MeasureError, ModelFileError, ShapeError
+from mobilelab.measure import POOL_THREADS
+from mobilelab.runtimes.base import Inside, Model
 
 #: torch's storage classes, as a ``.ptl`` names them: element type and bytes per element
 _STORAGES = {
@@ -181,6 +184,45 @@ def inspect(path: str | Path) -> LiteFile:
         dtypes=dtypes,
         records=dict(sorted(records.items(), key=lambda item: -item[1])),
     )
+
+
+class LiteModel(Model):
+    """A ``.ptl``, behind the interface that all runtimes of the course share.
+
+    torch sizes the kernels' pool of threads once per process (``mobilelab.measure`` makes it 1, or
+    what ``MOBILELAB_POOL_THREADS`` says), so ``threads`` has to agree with it.
+    """
+
+    runtime = "lite interpreter"
+    suffix = ".ptl"
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Nothing to do: the interpreter is a part of torch."""
+
+    def _load(self) -> None:
+        pool = int(os.environ.get(POOL_THREADS, "1"))
+        if self.threads != pool:
+            raise MeasureError(
+                f"The lite interpreter's pool has {pool} threads in this process; start one with "
+                f"{POOL_THREADS}={self.threads}."
+            )
+        self._module = load(self.path)
+
+    @property
+    def input_shape(self) -> None:
+        """A ``.ptl`` does not say."""
+
+    def _run(self, images: Tensor) -> Tensor:
+        return self._module(images)
+
+    def inspect(self) -> Inside:
+        """Operators by name, without how often each is used; prepacked ones are XNNPACK's."""
+        found = inspect(self.path)
+        packed = {op: 1 for op in found.operators if op.startswith("prepacked::")}
+        own = {op: 1 for op in found.operators if op not in packed}
+        delegates = {"XNNPACK": packed} if packed else {}
+        return Inside(self.runtime, str(found.bytecode_version), own, delegates, found.dtypes)
 
 
 def _inner(name: str) -> str:

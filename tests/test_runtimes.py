@@ -1,0 +1,356 @@
+"""The runtimes behind one interface: same answers, honest refusals, what is in a file."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from mobilelab import measure, models, remeasure, runtimes, successors, variants
+from mobilelab.errors import MeasureError, MissingRuntimeError, ModelFileError, ShapeError
+from mobilelab.parity import compare
+from mobilelab.runtimes import base, executorch, litert, saved
+
+NEW = ("et-portable", "et-fp32", "et-int8", "litert-fp32", "litert-int8")
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return models.load_trained()
+
+
+@pytest.fixture(scope="module")
+def built(trained, data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runtimes")
+    chosen = [v for v in successors.SUCCESSORS if v.name in NEW]
+    chosen += variants.named("mobile", "mobile-nhwc", "mobile-int8")
+    made = variants.build_all(trained, data, folder, chosen)
+    return {one.variant.name: one for one in made}
+
+
+def test_every_ending_has_a_runtime():
+    assert {suffix: kind.runtime for suffix, kind in runtimes.known().items()} == {
+        ".pte": "ExecuTorch",
+        ".ptl": "lite interpreter",
+        ".tflite": "LiteRT",
+    }
+
+
+def test_a_new_runtime_is_one_new_file(tmp_path, monkeypatch):
+    (tmp_path / "echo.py").write_text(
+        "from mobilelab.runtimes.base import Inside, Model\n"
+        "class Echo(Model):\n"
+        "    runtime, suffix, input_shape = 'echo', '.echo', None\n"
+        "    def prepare(cls): pass\n"
+        "    def _load(self): self.path.read_bytes()\n"
+        "    def _run(self, images): return images\n"
+        "    def inspect(self): return Inside('echo', '1', {}, {})\n"
+    )
+    monkeypatch.setattr(runtimes, "__path__", [*runtimes.__path__, str(tmp_path)])
+    (tmp_path / "x.echo").write_bytes(b"1234")
+    model = runtimes.load(tmp_path / "x.echo")
+    assert model.predict(torch.ones(2, 3)).shape == (2, 3)
+    assert model.file_kb == 0.004
+    assert saved.load(tmp_path / "x.echo").runtime == "echo"
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "error"),
+    [
+        ("mobile", "same", 1e-5),
+        ("et-fp32", "same", 1e-5),
+        ("litert-fp32", "same", 1e-5),
+        ("et-int8", "close", 0.1),
+        ("litert-int8", "close", 0.1),
+    ],
+)
+def test_answers(built, data, reference, name, verdict, error):
+    parity = compare(reference, built[name].predict(data.test.images))
+    assert parity.verdict == verdict
+    assert parity.rel_l2 < error
+    assert parity.agreement > 0.98
+
+
+def test_portable_kernels_answer_the_same(built, data, reference):
+    images = data.test.images[:5]
+    assert compare(reference[:5], built["et-portable"].predict(images)).verdict == "same"
+
+
+def test_answers_stay_when_the_next_image_is_asked(built, data):
+    """Both runtimes hand out memory that the next call writes over."""
+    for name in ("et-fp32", "litert-fp32"):
+        first = built[name].predict(data.test.images[:1])
+        before = first.clone()
+        built[name].predict(data.test.images[1:2])
+        assert torch.equal(first, before), name
+
+
+def test_a_channels_last_image_is_the_same_image(data, trained, tmp_path):
+    """Handed over as it lies in memory, it would be another one."""
+    colors = nn.Conv2d(3, 4, 3, padding=1).eval()
+    photo = torch.rand(1, 3, 8, 8)
+    (tmp_path / "c.pte").write_bytes(successors.to_executorch(colors, photo))
+    run = runtimes.load(tmp_path / "c.pte")
+    last = photo.to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        wanted = colors(photo)
+    assert torch.allclose(run.execute(last), wanted, atol=1e-5)
+    assert not torch.allclose(run._forward.execute([last])[0], wanted, atol=1e-2)
+
+
+# --- inside -------------------------------------------------------------------------------
+
+
+def test_what_was_delegated(built):
+    inside = {name: one.predict.inspect() for name, one in built.items()}
+    for name in ("et-fp32", "et-int8"):
+        assert inside[name].operators == {}
+        assert inside[name].delegates["XnnpackBackend"]["XNNConv2d"] == 17
+    assert inside["et-portable"].delegates == {}
+    assert inside["et-portable"].operators["aten::convolution.out"] == 26
+    assert inside["et-portable"].operators["aten::_native_batch_norm_legit_no_training.out"] == 26
+    assert inside["litert-fp32"].operators == {}
+    assert inside["litert-fp32"].delegates["XNNPACK (1 part)"]["CONV_2D"] == 17
+    assert "1 QUANTIZE" in str(inside["litert-int8"])
+    assert any(op.startswith("prepacked::") for op in inside["mobile"].delegates["XNNPACK"])
+
+
+def test_element_types_of_the_weights(built):
+    weights = {name: one.predict.inspect().dtypes for name, one in built.items()}
+    convolutions = 355_000  # of the network, one byte each
+    assert weights["et-fp32"]["fp32"] == pytest.approx(4 * convolutions, rel=0.03)
+    assert weights["litert-fp32"]["float32"] == pytest.approx(4 * convolutions, rel=0.03)
+    assert weights["et-int8"]["qcint8"] == pytest.approx(convolutions, rel=0.01)
+    assert weights["litert-int8"]["int8"] == pytest.approx(convolutions, rel=0.01)
+
+
+class Then(nn.Module):
+    def __init__(self, network, last):
+        super().__init__()
+        self.network, self.last = network, last
+
+    def forward(self, x):
+        return self.last(self.network(x))
+
+
+def test_a_part_that_no_delegate_takes_is_seen(data, trained, tmp_path):
+    network = Then(trained, lambda x: torch.cumsum(x, dim=1)).eval()
+    (tmp_path / "sums.pte").write_bytes(successors.to_executorch(network, data.test.images[:1]))
+    inside = runtimes.load(tmp_path / "sums.pte").inspect()
+    assert inside.operators == {"aten::cumsum.out": 1}
+    assert inside.delegates["XnnpackBackend"]["XNNConv2d"] == 17
+
+
+# --- what is refused ----------------------------------------------------------------------
+
+
+def truncated(content):
+    return content[: len(content) // 2]
+
+
+def without_tail(content):
+    return content[:-100]
+
+
+def a_few_bytes(content):
+    return content[:50]
+
+
+def one_byte(content):
+    return content[:1]
+
+
+def emptied(content):
+    return b""
+
+
+def a_text(content):
+    return b"this is not a model, it is a text\n" * 20
+
+
+DAMAGES = (truncated, without_tail, a_few_bytes, one_byte, emptied, a_text)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["et-fp32", "et-portable", "litert-fp32", "litert-int8"])
+def test_a_damaged_file_is_one_sentence(built, tmp_path, name, damage):
+    path = tmp_path / f"bad{built[name].variant.suffix}"
+    path.write_bytes(damage(built[name].path.read_bytes()))
+    with pytest.raises(ModelFileError) as caught:
+        runtimes.load(path)
+    assert path.name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".pte", ".tflite"])
+def test_a_missing_file_a_folder_and_another_kind_of_file(built, tmp_path, suffix):
+    with pytest.raises(ModelFileError, match="No such file"):
+        runtimes.load(tmp_path / f"none{suffix}")
+    (tmp_path / f"folder{suffix}").mkdir()
+    with pytest.raises(ModelFileError, match="Is a directory"):
+        runtimes.load(tmp_path / f"folder{suffix}")
+    (tmp_path / f"other{suffix}").write_bytes(built["mobile"].path.read_bytes())
+    with pytest.raises(ModelFileError, match="is not a"):
+        runtimes.load(tmp_path / f"other{suffix}")
+    with pytest.raises(ModelFileError, match=r"the endings are \.pte, \.ptl, \.tflite"):
+        runtimes.load(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("name", ["et-fp32", "litert-fp32"])
+def test_a_wrong_input_is_one_sentence(built, data, name):
+    run, images = built[name].predict, data.test.images
+    for wrong, words in (
+        (images[:1].double(), "takes float32 images, not float64"),
+        (images[:1].long(), "takes float32 images, not int64"),
+        (images[0], r"takes images of shape \(n, 1, 32, 32\)"),
+        (images[:1].repeat(1, 3, 1, 1), "preprocess them as in training"),
+        (images[:1, :, :28, :28], "preprocess them as in training"),
+        (images[:0], "cannot be divided"),
+    ):
+        with pytest.raises(ShapeError, match=words):
+            run.predict(wrong)
+    assert run.predict(images[:2]).shape == (2, 10)
+
+
+def test_executorch_refuses_by_itself_too(built, data):
+    with pytest.raises(ShapeError, match="0x12"):
+        built["et-fp32"].predict.execute(data.test.images[:1].double())
+    with pytest.raises(ShapeError, match="0x10"):
+        built["et-fp32"].predict.execute(data.test.images[:5])
+
+
+def test_a_file_with_an_operator_that_the_runtime_does_not_have(tmp_path):
+    network = Then(nn.Identity(), lambda x: torch.sort(x, dim=1).values)
+    (tmp_path / "s.pte").write_bytes(successors.to_executorch(network, torch.rand(1, 10)))
+    with pytest.raises(ModelFileError, match="an operator of the file is missing"):
+        runtimes.load(tmp_path / "s.pte")
+
+
+def test_a_file_for_another_processor(trained, data, tmp_path):
+    path = tmp_path / "made_for.pte"
+    content = successors.to_executorch(trained, data.test.images[:1])
+    assert content.count(b"XnnpackBackend") == 1
+    path.write_bytes(content.replace(b"XnnpackBackend", b"SomeOtherChips"))
+    with pytest.raises(ModelFileError, match="made for a backend that"):
+        runtimes.load(path)
+
+
+def test_int8_doors_are_refused(built, data, tmp_path, monkeypatch):
+    run = built["litert-int8"].predict
+    path = tmp_path / "doors.tflite"
+    path.write_bytes(built["litert-int8"].path.read_bytes())
+    details = run._interpreter.get_input_details()
+    details[0]["dtype"] = type("int8", (), {})
+
+    class Opened:
+        get_input_details = staticmethod(lambda: details)
+        get_output_details = run._interpreter.get_output_details
+
+    monkeypatch.setattr(litert.LiteRTModel, "_open", lambda self: Opened())
+    with pytest.raises(ModelFileError, match="takes int8 images"):
+        runtimes.load(path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "package", "extra"),
+    [
+        (".pte", "executorch.runtime", "executorch"),
+        (".tflite", "ai_edge_litert.interpreter", "litert"),
+    ],
+)
+def test_without_the_extra_one_sentence_says_how_to_get_it(
+    built, tmp_path, monkeypatch, suffix, package, extra
+):
+    monkeypatch.setitem(sys.modules, package, None)
+    name = "et-fp32" if suffix == ".pte" else "litert-fp32"
+    with pytest.raises(MissingRuntimeError, match=rf"pip install .*\[{extra}\]") as caught:
+        runtimes.load(built[name].path)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_the_extras_the_recipes_say_so_too(trained, data, monkeypatch):
+    for package, recipe in (
+        ("executorch.exir", successors.to_executorch),
+        ("litert_torch", successors.to_litert),
+    ):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(MissingRuntimeError, match="is not installed here"):
+            recipe(trained, data.test.images[:1])
+
+
+# --- threads and measuring ----------------------------------------------------------------
+
+
+def test_the_pool_of_a_process_is_made_once(built):
+    assert built["et-fp32"].predict.threads == 1
+    with pytest.raises(MeasureError, match="a process of its own"):
+        runtimes.load(built["et-fp32"].path, threads=2)
+    with pytest.raises(MeasureError, match="MOBILELAB_POOL_THREADS=2"):
+        runtimes.load(built["mobile"].path, threads=2)
+    assert runtimes.load(built["litert-fp32"].path, threads=2).threads == 2
+
+
+THREADS = """
+from mobilelab import runtimes
+run = runtimes.load({path!r}, threads={threads})
+from executorch.extension.pybindings import portable_lib
+print(portable_lib._threadpool_get_thread_count())
+"""
+
+
+def test_executorch_gets_the_threads_that_were_asked_for(built):
+    code = THREADS.format(path=str(built["et-fp32"].path), threads=2)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "2", done.stderr
+
+
+def test_measured_again_with_two_threads(built, data, reference):
+    chosen = [built[name] for name in ("mobile-nhwc", "et-int8", "litert-int8")]
+    rows = remeasure.again(chosen, reference, data, threads=2, seconds=0.1)
+    assert [(row.variant, row.threads) for row in rows] == [(one.variant.name, 2) for one in chosen]
+    assert all(row.verdict in ("same", "close") for row in rows)
+
+
+def test_peak_memory_leaves_the_library_out(built):
+    """The file is the model's, the library's code is not."""
+    for name in ("et-fp32", "litert-fp32"):
+        peak = measure.peak_memory(built[name].path, (1, 1, 32, 32))
+        assert 0.5 < peak.added_mib < 40, name
+        assert peak.total_mib > peak.added_mib + 50
+
+
+def test_who_computes_decides_the_time(built, data):
+    """Portable kernels, XNNPACK's float kernels, XNNPACK's int8 kernels: far apart, in order."""
+    image = data.test.images[:1]
+    names = ("et-portable", "et-fp32", "et-int8", "mobile-int8")
+    times = measure.time_in_turn(
+        {name: (lambda n=name: built[n].predict(image)) for name in names}, warmup=3, seconds=0.5
+    )
+    assert times["et-portable"].ratio(times["et-fp32"]).median > 10
+    assert times["mobile-int8"].ratio(times["et-int8"]).median > 1.5
+
+
+def test_quiet_lets_errors_through_and_restores_everything(capfd):
+    with pytest.raises(ValueError, match="mine"), base.quiet():
+        print("nothing of this")
+        raise ValueError("mine")
+    print("but this")
+    assert capfd.readouterr().out == "but this\n"
+
+
+def test_flatc_is_found_in_an_environment_that_is_not_activated(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    executorch.with_flatc()
+    assert executorch.shutil.which("flatc")
+
+
+# --- calibration --------------------------------------------------------------------------
+
+
+def test_calibration_keeps_the_extremes(built, data, reference):
+    """With the quantizer's own moving average the error was 0.14 (chapter 08)."""
+    error = compare(reference, built["litert-int8"].predict(data.test.images)).rel_l2
+    assert 1e-3 < error < 0.05
