@@ -12,7 +12,7 @@ split and that an app has to repeat (chapter 05).
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +174,39 @@ def verified(name: str) -> Path:
             f"data/SHA256SUMS); restore it with: git checkout -- data/{name}"
         )
     return path
+
+
+def enlarged(
+    data: Dataset, size: int = 224, *, train: int = 0, calibration: int = 40, test: int = 100
+) -> Dataset:
+    """The first images of each part, enlarged and in three channels, for networks of that kind.
+
+    Args:
+        data: any of the data sets.
+        size: height and width of the result, in pixels.
+        train: how many images of the train split to enlarge.
+        calibration: the same for the calibration split.
+        test: the same for the test split.
+
+    Returns:
+        Images of shape ``(n, 3, size, size)``.
+    """
+
+    def grown(split: Split, n: int) -> Split:
+        images = split.images[:n]
+        if n:
+            images = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+        else:
+            images = images.new_empty(0, images.shape[1], size, size)
+        channels = 3 // images.shape[1]
+        return Split(split.raw[:n], images.repeat(1, channels, 1, 1), split.labels[:n])
+
+    return replace(
+        data,
+        train=grown(data.train, train),
+        calibration=grown(data.calibration, calibration),
+        test=grown(data.test, test),
+    )
 
 
 def load(name: str = "digits", data_dir: str | Path | None = None) -> Dataset:

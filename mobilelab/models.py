@@ -186,3 +186,20 @@ def load_trained(data: Dataset | None = None) -> TinyMobileNet:
     content = io.BytesIO(verified("tinymobilenet.pt").read_bytes())
     model.load_state_dict(torch.load(content, weights_only=True))
     return model.eval()
+
+
+def load_mobilenet_v2() -> nn.Module:
+    """torchvision's MobileNetV2, trained on enlarged digits, in eval mode (chapter 08).
+
+    Input: float32 ``(n, 3, 224, 224)`` as :func:`mobilelab.datasets.enlarged` makes it from the
+    bundled digits. Output: logits ``(n, 10)``. ``scripts/train_mobilenetv2.py`` made the weights.
+
+    Raises:
+        DataError: if the file with the weights is missing or damaged.
+    """
+    import torchvision  # takes a while to import, and nothing else here needs it
+
+    network = torchvision.models.mobilenet_v2(num_classes=10)
+    content = io.BytesIO(verified("mobilenetv2.pt").read_bytes())
+    network.load_state_dict(torch.load(content, weights_only=True))
+    return network.eval()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mobilelab.datasets import Dataset, Split
+from mobilelab.datasets import Dataset
 from mobilelab.errors import ShapeError
 from mobilelab.measure import accuracy, scores
 from mobilelab.models import TinyMobileNet, load_trained
@@ -133,47 +133,3 @@ def starting_model(
         return load_trained(data)
     return train(data, seed=seed, quick=quick, on_epoch=on_epoch)
 
-
-def mobilenet_v2(data: Dataset, seed: int = 0) -> tuple[nn.Module, Dataset]:
-    """torchvision's MobileNetV2 that has something to say, without a download (chapter 08).
-
-    The filters stay random. BatchNorm's statistics come from real images, and the last layer is
-    fitted to their labels by ridge regression.
-
-    Args:
-        data: a few hundred of its images are enlarged to ``(n, 3, 224, 224)``.
-        seed: of the random filters.
-
-    Returns:
-        The network in eval mode, and the enlarged images: 240 to fit, 40 to calibrate, 60 to test.
-    """
-    import torchvision  # takes a while to import, and nothing else here needs it
-
-    torch.manual_seed(seed)
-    network = torchvision.models.mobilenet_v2(num_classes=len(data.classes))
-    large = replace(
-        data,
-        train=_enlarged(data.train, 240),
-        calibration=_enlarged(data.calibration, 40),
-        test=_enlarged(data.test, 60),
-    )
-    with torch.no_grad():
-        network.train()
-        for images in large.train.images.split(24):
-            network(images)
-        network.eval()
-        parts = [network.features(images).mean((2, 3)) for images in large.train.images.split(24)]
-        seen = F.pad(torch.cat(parts), (0, 1), value=1.0).double()
-        wanted = F.one_hot(large.train.labels, len(data.classes)).double()
-        gram = seen @ seen.T + 0.1 * seen.square().sum(1).mean() * torch.eye(len(seen))
-        solution = (seen.T @ torch.linalg.solve(gram, wanted)).float()
-        network.classifier[1].weight.copy_(solution[:-1].T)
-        network.classifier[1].bias.copy_(solution[-1])
-    return network, large
-
-
-def _enlarged(split: Split, n: int) -> Split:
-    images = F.interpolate(split.images[:n], size=224, mode="bilinear")
-    if images.shape[1] == 1:
-        images = images.repeat(1, 3, 1, 1)
-    return Split(split.raw[:n], images, split.labels[:n])

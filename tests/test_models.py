@@ -1,13 +1,21 @@
 import pytest
 import torch
 
-from mobilelab import measure, models, parity
+from mobilelab import datasets, measure, models, parity
 from mobilelab.errors import DataError, ShapeError
 from mobilelab.models import InvertedResidual, QuantizableTinyMobileNet, TinyMobileNet
 
 
 def test_bundled_weights_meet_the_accuracy_of_the_budget(data, reference):
     assert measure.accuracy(reference, data.test.labels) >= 0.985
+
+
+def test_bundled_mobilenet_v2_knows_its_digits(data):
+    network, large = models.load_mobilenet_v2(), datasets.enlarged(data, test=60)
+    assert large.test.images.shape == (60, 3, 224, 224)
+    assert large.train.images.shape == (0, 3, 224, 224)
+    right = measure.accuracy(measure.scores(network, large.test.images, 20), large.test.labels)
+    assert right >= 0.95
 
 
 def test_it_is_a_mobile_net(model):

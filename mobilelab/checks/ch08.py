@@ -112,7 +112,8 @@ class Doorman(nn.Module):
         self.drop = nn.Dropout(0.5)
         self.head = nn.Linear(32, 4)
 
-    def forward(self, x: Tensor) -> Tensor:  # noqa: D102 - the class says what it takes and gives
+    def forward(self, x: Tensor) -> Tensor:
+        """Four scores of one image."""
         if x.mean() < 0.5:  # a dark image
             x = x * 2
         x = self.net(x).view(1, 32)

@@ -146,9 +146,8 @@ def quiet() -> Iterator[None]:
     of deprecations inside torch. Exceptions pass unchanged.
     """
     os.environ["LITERT_TORCH_SHOW_PROGRESS"] = "n"
-    logger = logging.getLogger("torch.utils._pytree")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    level = logging.root.manager.disable
+    logging.disable(logging.ERROR)
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(1), os.dup(2)]
@@ -165,7 +164,7 @@ def quiet() -> Iterator[None]:
             os.dup2(copy, number)
             os.close(copy)
         os.close(nothing)
-        logger.setLevel(level)
+        logging.disable(level)
 
 
 def content(path: Path, kind: str) -> bytes:

@@ -97,8 +97,8 @@ class ExecuTorchModel(Model):
             self._meta = self._forward.metadata
         except (RuntimeError, KeyError) as error:
             first = str(error).strip().splitlines()[0]
-            meaning = next((text for code, text in _MEANINGS.items() if code in first), "")
-            raise ModelFileError(f"ExecuTorch refuses {self.path.name}: {first}{meaning}") from error
+            first += next((text for code, text in _MEANINGS.items() if code in first), "")
+            raise ModelFileError(f"ExecuTorch refuses {self.path.name}: {first}") from error
         _alive.add(self)
 
     def _pool(self, bindings: Any) -> None:
