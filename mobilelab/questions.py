@@ -723,14 +723,16 @@ QUESTIONS: tuple[Question, ...] = (
             ),
             Option(
                 "Both: the branch can be exported with an example of the other kind.",
-                "Then the other branch is frozen in. One example is always on one side only.",
+                "Export refuses with any example: its tensors have a shape and no numbers. A trace "
+                "with the other example would only freeze the other branch.",
             ),
         ),
     ),
     Question(
         "08.3",
-        "An int8 `.tflite` has the same accuracy as the float one, but a relative error of 0.14, "
-        "where another calibration gave 0.02. What does that mean?",
+        "An int8 `.tflite` has the same accuracy as the float one, but a relative error of 0.14. "
+        "Calibrated with the smallest and largest values that occurred, it is 0.02. What does that "
+        "mean?",
         (
             Option(
                 "Nothing: the accuracy is what users see.",

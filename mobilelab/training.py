@@ -132,4 +132,3 @@ def starting_model(
     if data.name == "digits":
         return load_trained(data)
     return train(data, seed=seed, quick=quick, on_epoch=on_epoch)
-

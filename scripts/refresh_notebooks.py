@@ -28,7 +28,11 @@ def refresh(path: Path) -> None:
     # Stored quizzes are those of a reader who has not answered yet.
     os.environ["MOBILELAB_PROGRESS"] = str(ROOT / "out" / "no-progress.json")
     NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        coalesce_streams=True,
+        resources={"metadata": {"path": path.parent}},
     ).execute()
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},

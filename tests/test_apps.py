@@ -24,7 +24,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from mobilelab import cli, datasets, models, variants
+from mobilelab import cli, datasets, models, successors, variants
 from mobilelab.apps import AppError, render, vectors
 from mobilelab.errors import MobileLabError, ModelFileError, ShapeError
 from mobilelab.runtimes import lite
@@ -290,23 +290,9 @@ def test_recorded_with_says_when_it_was_not_the_pte(projects):
     assert "mobile.ptl" in stored["recorded_with"] and "not by the .pte" in stored["recorded_with"]
 
 
-@pytest.mark.filterwarnings("ignore")  # raised inside executorch while exporting
 def test_executorch_is_asked_where_it_is_installed(data, tmp_path):
-    pytest.importorskip("executorch.runtime", reason="executorch is not installed")
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import to_edge_transform_and_lower
-
-    class Wrapped(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.net = models.load_trained()
-
-        def forward(self, x):
-            return self.net(x)
-
-    program = torch.export.export(Wrapped().eval(), (data.test.images[:1],))
-    lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
-    (tmp_path / "d.pte").write_bytes(lowered.to_executorch().buffer)
+    content = successors.to_executorch(models.load_trained(), data.test.images[:1])
+    (tmp_path / "d.pte").write_bytes(content)
     recorded = vectors.record(tmp_path / "d.pte", data, data.classes)
     assert "ExecuTorch" in recorded.recorded_with and recorded.accuracy > 0.97
 
