@@ -133,6 +133,14 @@ def grading_sandbox() -> Finding:
     )
 
 
+def extra_runtime(name: str, extra: str) -> Finding:
+    """A runtime that only chapter 08 needs: its lack is worth a word and no failure."""
+    try:
+        return Finding(extra, True, version(name))
+    except PackageNotFoundError:
+        return Finding(extra, True, f"none, for chapter 08 only (pip install -e '.[{extra}]')")
+
+
 def _imported(name: str) -> tuple[object | None, Finding | None]:
     """The module, or the finding that says why it does not import."""
     try:
@@ -169,4 +177,6 @@ def examine() -> list[Finding]:
     psutil, broken = _imported("psutil")
     findings.append(broken or memory(psutil.virtual_memory().available))
     findings.append(grading_sandbox())
+    findings.append(extra_runtime("executorch", "executorch"))
+    findings.append(extra_runtime("ai-edge-litert", "litert"))
     return findings

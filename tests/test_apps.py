@@ -291,7 +291,8 @@ def test_recorded_with_says_when_it_was_not_the_pte(projects):
 
 
 def test_executorch_is_asked_where_it_is_installed(data, tmp_path):
-    content = successors.to_executorch(models.load_trained(), data.test.images[:1])
+    image = data.test.images[:1]
+    content = successors.to_executorch(models.load_trained(), image)
     (tmp_path / "d.pte").write_bytes(content)
     recorded = vectors.record(tmp_path / "d.pte", data, data.classes)
     assert "ExecuTorch" in recorded.recorded_with and recorded.accuracy > 0.97

@@ -121,3 +121,10 @@ def test_torch_that_does_not_import_is_one_sentence(tmp_path):
     assert done.returncode == 1
     assert "torch does not import (libtorch.so: not found)" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_missing_extra_runtime_is_a_word_and_no_failure():
+    found = doctor.extra_runtime("no-such-package", "litert")
+    assert found.ok
+    assert found.detail == "none, for chapter 08 only (pip install -e '.[litert]')"
+    assert doctor.extra_runtime("ai-edge-litert", "litert").detail == "2.3.0"

@@ -180,6 +180,37 @@ def test_chapter_05_has_the_explorer_under_its_table(server, page):
     healthy(notebook)
 
 
+def test_chapter_08_explores_three_runtimes(server, page):
+    notebook = nbformat.read(ROOT / "notebooks" / "08_the_way_on.ipynb", as_version=4)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("quick = False", "quick = True")
+    nbformat.write(notebook, server.folder / "three_runtimes.ipynb")
+    notebook = lab.Notebook(server, page, "three_runtimes.ipynb")
+    notebook.run_all()
+    healthy(notebook)
+    output = notebook.output("again = partial")
+    size = lab.slider(output, "size at most (kB)").locator(".noUi-handle")
+    size.focus()
+    page.keyboard.press("End")
+    for name in ("mobile-nhwc", "et-fp32", "et-int8", "litert-fp32", "litert-int8"):
+        expect(words(output)).to_contain_text(name)
+    selected = output.locator("select").nth(3)
+    selected.select_option("et-int8")
+    expect(output.locator(".mobilelab-code")).to_contain_text("prepare_pt2e(")
+    selected.select_option("litert-int8")
+    expect(output.locator(".mobilelab-code")).to_contain_text("add_static_config")
+    output.locator("select").nth(1).select_option("load time")
+    expect(words(output)).to_contain_text("Pareto front in file size and load time")
+    output.locator("select").nth(1).select_option("latency")
+
+    output.get_by_role("button", name="2 threads").click()
+    expect(words(output)).to_contain_text("with 2 threads", timeout=120_000)
+    shot(page, output, "08-runtimes")
+    output.get_by_role("button", name="1 thread").click()
+    expect(words(output)).to_contain_text("with 1 thread,")
+    healthy(notebook)
+
+
 def choose(page, box, option):
     """Choose an option and check it with the keyboard alone."""
     box.locator("input[type=radio]").first.focus()
