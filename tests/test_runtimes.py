@@ -11,6 +11,7 @@ from mobilelab import measure, models, remeasure, runtimes, successors, variants
 from mobilelab.errors import MeasureError, MissingRuntimeError, ModelFileError, ShapeError
 from mobilelab.parity import compare
 from mobilelab.runtimes import base, executorch, litert, saved
+from mobilelab.spelled_out import WAY_ON
 
 NEW = ("et-portable", "et-fp32", "et-int8", "litert-fp32", "litert-int8")
 
@@ -345,6 +346,39 @@ def test_flatc_is_found_in_an_environment_that_is_not_activated(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     executorch.with_flatc()
     assert executorch.shutil.which("flatc")
+
+
+# --- the cells that the explorer hands out -------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_cell_of_chapter_08_builds_the_variant(name, data, built, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with runtimes.quiet():
+        exec(WAY_ON[name], {"__name__": "cell"})
+    (file,) = tmp_path.glob(f"{name}.*")
+    assert file.stat().st_size == pytest.approx(built[name].path.stat().st_size, rel=0.02)
+    images = data.test.images[: 10 if name == "et-portable" else 200]
+    mine = runtimes.load(file).predict(images)
+    assert compare(built[name].predict(images), mine).verdict == "same"
+
+
+def test_cell_that_trains_with_rounding(data, trained, reference, tmp_path, monkeypatch):
+    """Lowering it twice would take long; the two are compared as graphs."""
+    monkeypatch.chdir(tmp_path)
+    before = {name: value.clone() for name, value in trained.state_dict().items()}
+    cell = {"__name__": "cell"}
+    images = data.test.images
+    with runtimes.quiet():
+        exec(WAY_ON["et-qat"], cell)
+        mine = measure.scores(cell["int8"], images)
+        theirs = measure.scores(successors.quantize_pt2e_aware(trained, data), images)
+    assert compare(theirs, mine).verdict == "same"
+    answers = runtimes.load(tmp_path / "et-qat.pte").predict(images)
+    assert compare(reference, answers).verdict == "close"
+    assert measure.accuracy(answers, data.test.labels) > 0.97
+    assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
+    assert not trained.training
 
 
 # --- calibration --------------------------------------------------------------------------

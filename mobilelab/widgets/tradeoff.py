@@ -176,7 +176,7 @@ def in_words(records: Sequence[Record], budget: Budget, x: Axis, y: Axis) -> str
     if hidden:
         lines.append(f"Not measured on these axes, so not drawn: {escape(', '.join(hidden))}.")
     return "<br>".join(lines) + (
-        f"<ul style='margin:.2em 0;line-height:1.35;columns:2'>{why}</ul>" if why else ""
+        f"<ul style='margin:.2em 0;line-height:1.35;columns:2'>{why}</ul>" if why else "<br>"
     )
 
 

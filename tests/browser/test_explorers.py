@@ -24,6 +24,16 @@ def shot(page, output, name):
     output.screenshot(path=SHOTS / f"{name}.png")
 
 
+def quickly(server, name):
+    """A copy of a chapter that leaves out what takes longest; the widgets are the same."""
+    notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
+    [cell] = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    assert "quick = False" in cell.source
+    cell.source = cell.source.replace("quick = False", "quick = True")
+    nbformat.write(notebook, server.folder / f"quick_{name}")
+    return f"quick_{name}"
+
+
 def words(output):
     return output.locator(".mobilelab-words").first
 
@@ -108,7 +118,7 @@ def test_chapter_06_explores_a_budget(server, page, printed):
 
 
 def test_chapter_03_plays_with_bits_and_prunes(server, page, printed):
-    notebook = lab.Notebook(server, page, "03_quantization_and_pruning.ipynb")
+    notebook = lab.Notebook(server, page, quickly(server, "03_quantization_and_pruning.ipynb"))
     notebook.run_all()
     healthy(notebook)
     output = notebook.output("QuantizationPlayground")
@@ -167,7 +177,7 @@ def test_chapter_04_steps_through_the_passes(server, page, printed):
 
 
 def test_chapter_05_has_the_explorer_under_its_table(server, page):
-    notebook = lab.Notebook(server, page, "05_lite_interpreter.ipynb")
+    notebook = lab.Notebook(server, page, quickly(server, "05_lite_interpreter.ipynb"))
     notebook.run_all()
     healthy(notebook)
     output = notebook.output("widgets.TradeoffExplorer")
@@ -181,11 +191,7 @@ def test_chapter_05_has_the_explorer_under_its_table(server, page):
 
 
 def test_chapter_08_explores_three_runtimes(server, page):
-    notebook = nbformat.read(ROOT / "notebooks" / "08_the_way_on.ipynb", as_version=4)
-    for cell in notebook.cells:
-        cell.source = cell.source.replace("quick = False", "quick = True")
-    nbformat.write(notebook, server.folder / "three_runtimes.ipynb")
-    notebook = lab.Notebook(server, page, "three_runtimes.ipynb")
+    notebook = lab.Notebook(server, page, quickly(server, "08_the_way_on.ipynb"))
     notebook.run_all()
     healthy(notebook)
     output = notebook.output("again = partial")
