@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import warnings
 from pathlib import Path
@@ -89,6 +90,8 @@ def main() -> None:
     except MobileLabError as error:
         Console(stderr=True).print(f"[red]Error:[/] {error}", soft_wrap=True)
         sys.exit(1)
+    finally:
+        gc.freeze()  # or Python looks for garbage in all of torch before it ends: half a second
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from mobilelab.errors import MobileLabError
-from mobilelab.grading import lean  # noqa: F401 (importing it is what it is for)
+from mobilelab.grading import lean
 
 if TYPE_CHECKING:
     from mobilelab.grading.assignment import Assignment
@@ -127,10 +127,11 @@ def grade(
 ) -> None:
     """Grade what was handed in."""
     place = None if workers or scheduler else _early_sandbox(context, exercise, not no_sandbox)
-    from mobilelab.grading import batch, submissions
-    from mobilelab.grading.assignment import Assignment
-    from mobilelab.grading.gradebook import Gradebook
-    from mobilelab.grading.policy import Policy, grades
+    with lean.imports():
+        from mobilelab.grading import batch, submissions
+        from mobilelab.grading.assignment import Assignment
+        from mobilelab.grading.gradebook import Gradebook
+        from mobilelab.grading.policy import Policy, grades
 
     console = Console()
     if attempts not in ("last", "best"):

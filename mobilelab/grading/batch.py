@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import dask
 import torch
+from distributed import Client, LocalCluster, as_completed
 
 from mobilelab.errors import MobileLabError
 from mobilelab.grading.assignment import Assignment
@@ -148,10 +150,8 @@ def grade(
     return summary
 
 
-def _results(client: Any, jobs: Sequence[tuple[Submission, dict]]) -> Iterator[tuple]:
+def _results(client: Client, jobs: Sequence[tuple[Submission, dict]]) -> Iterator[tuple]:
     """Outcomes as they come; a few jobs for each thread are under way at a time."""
-    from distributed import as_completed
-
     threads = max(1, sum(client.nthreads().values()))
     waiting = list(reversed(jobs))
     running = {}
@@ -175,11 +175,8 @@ def _results(client: Any, jobs: Sequence[tuple[Submission, dict]]) -> Iterator[t
 
 
 @contextlib.contextmanager
-def _client(scheduler: str | None, workers: int | None, jobs: int) -> Iterator[Any]:
+def _client(scheduler: str | None, workers: int | None, jobs: int) -> Iterator[Client]:
     """A Dask client: of the cluster that was named, or of a local one that ends with it."""
-    import dask
-    from distributed import Client, LocalCluster
-
     dask.config.set(
         {
             "distributed.scheduler.allowed-failures": 3,

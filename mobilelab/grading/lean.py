@@ -5,6 +5,20 @@ the package ``rfc3987_syntax`` is installed, as it is with JupyterLab. That take
 notebook schema has such an address. An entry of ``None`` lets jsonschema do without.
 """
 
+import contextlib
+import gc
 import sys
+from collections.abc import Iterator
 
 sys.modules.setdefault("rfc3987_syntax", None)
+
+
+@contextlib.contextmanager
+def imports() -> Iterator[None]:
+    """Import something large without looking for garbage in it, now or later."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
