@@ -28,9 +28,8 @@ test: setup
 	-$(BIN)/mobilelab phone fetch
 # Two workers with one thread each: on two cores, more threads only wait for each other.
 # Notebooks first and in order: what takes longest must not be left to one worker at the end.
-	OMP_NUM_THREADS=1 $(WARM) $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations=12 --ignore=tests/browser
-# Alone, because it times what a reader waits for. Without Chromium it is skipped, with a word.
-	OMP_NUM_THREADS=1 $(WARM) $(BIN)/python -m pytest -rs tests/browser
+# What lacks Chromium, bubblewrap or a compiler is skipped, with a word at the end.
+	OMP_NUM_THREADS=1 $(WARM) $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -rs --durations=12
 
 tour: setup
 	$(BIN)/mobilelab tour --out "$(OUT)"

@@ -10,23 +10,19 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import lab
 
-PRINTED = pytest.StashKey[list]()
 #: Set by CI: without Chromium the tests fail instead of being skipped.
 REQUIRE = "MOBILELAB_REQUIRE_BROWSER"
 
 
-def pytest_configure(config):
-    config.stash[PRINTED] = []
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture
 def printed(request):
-    """Lines for the end of the test run."""
-    return request.config.stash.setdefault(PRINTED, [])
+    """A function for lines that are wanted at the end of the test run."""
+    return lambda line: request.node.user_properties.append(("printed", line))
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    lines = config.stash.get(PRINTED, [])
+def pytest_terminal_summary(terminalreporter):
+    reports = terminalreporter.stats.get("passed", [])
+    lines = [line for r in reports for name, line in r.user_properties if name == "printed"]
     if lines:
         terminalreporter.section("from a slider's key to the repainted picture, in Chromium")
         for line in lines:

@@ -186,11 +186,11 @@ def moves(page: Page, output, slider, count: int) -> dict[str, object]:
     image = output.locator("img.mobilelab-picture").first
     image.evaluate(_WATCH)
     slider.locator(".noUi-handle").focus()
-    # To and fro, fewer steps at a time than the shortest slider has; a press at the end of
-    # the slider changes nothing and is not counted.
+    # To and fro, two steps at a time, which the shortest slider has; a press at the end of the
+    # slider changes nothing, is waited for in vain, and is not counted.
     tried = 0
     while (had := page.evaluate("() => window.seen.samples.length")) < count:
-        page.keyboard.press("ArrowLeft" if (tried // 3) % 2 == 0 else "ArrowRight")
+        page.keyboard.press("ArrowRight" if (tried // 2) % 2 == 0 else "ArrowLeft")
         tried += 1
         try:
             page.wait_for_function(f"() => window.seen.samples.length > {had}", timeout=2000)
