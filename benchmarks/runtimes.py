@@ -4,8 +4,8 @@
     python benchmarks/runtimes.py --only tiny      the course's network
     python benchmarks/runtimes.py --threads 2      each in a process with two threads
 
-Prints a table for each network, with the ratio of the course's best file of a precision over each
-new runtime's. Nothing else should run meanwhile.
+Prints a table for each network, and how many times as long the course's best ``.ptl`` of the same
+precision takes as each ``.pte`` and ``.tflite``. Nothing else should run meanwhile.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def table(title, built, network, data, threads):
     times = measure.time_in_turn(
         {b.variant.name: (lambda b=b: b.predict(image)) for b in built}, seconds=3
     )
-    ratios = Table(title=f"{title}: the lite interpreter's time over the new runtime's")
+    ratios = Table(title=f"{title}: the lite interpreter's time over that of another runtime")
     for heading in ("file", "against", "ratio (95 % interval of the median)"):
         ratios.add_column(heading)
     for name, ours in AGAINST.items():

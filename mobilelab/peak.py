@@ -11,6 +11,7 @@ whole process life stands in for it, and imports may hide a small model.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import sys
 from pathlib import Path
@@ -74,3 +75,5 @@ if __name__ == "__main__":
     except Exception as error:  # the parent turns it into a MeasureError
         print(json.dumps({"error": str(error).strip().splitlines()[0]}))
         sys.exit(1)
+    finally:
+        gc.freeze()  # or Python looks for garbage in all of torch before it ends

@@ -47,3 +47,13 @@ def pytest_configure(config):
 
 def pytest_unconfigure(config):
     client.stop()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What the browser tests timed. The process that prints this does not load their own file."""
+    reports = terminalreporter.stats.get("passed", [])
+    lines = [line for r in reports for name, line in r.user_properties if name == "printed"]
+    if lines:
+        terminalreporter.section("from a slider's key to the repainted picture, in Chromium")
+        for line in lines:
+            terminalreporter.write_line(line)

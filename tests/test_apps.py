@@ -24,7 +24,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from mobilelab import cli, datasets, models, successors, variants
+from mobilelab import cli, datasets, models, variants
 from mobilelab.apps import AppError, render, vectors
 from mobilelab.errors import MobileLabError, ModelFileError, ShapeError
 from mobilelab.runtimes import lite
@@ -288,14 +288,6 @@ def test_int8_gets_the_wider_tolerance(built, data):
 def test_recorded_with_says_when_it_was_not_the_pte(projects):
     stored, _ = decoded(projects["ios", "executorch"])
     assert "mobile.ptl" in stored["recorded_with"] and "not by the .pte" in stored["recorded_with"]
-
-
-def test_executorch_is_asked_where_it_is_installed(data, tmp_path):
-    image = data.test.images[:1]
-    content = successors.to_executorch(models.load_trained(), image)
-    (tmp_path / "d.pte").write_bytes(content)
-    recorded = vectors.record(tmp_path / "d.pte", data, data.classes)
-    assert "ExecuTorch" in recorded.recorded_with and recorded.accuracy > 0.97
 
 
 # --- the Android app on a JVM -------------------------------------------------------------

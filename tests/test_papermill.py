@@ -24,7 +24,7 @@ def papermill(source, target, *parameters):
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
-    make_mnist_like(folder, "FashionMNIST", train=300, test=120)
+    make_mnist_like(folder, "FashionMNIST", train=160, test=60)
     return folder
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from mobilelab import datasets, measure, models, remeasure, runtimes, successors, variants
+from mobilelab.apps import vectors
 from mobilelab.errors import MeasureError, MissingRuntimeError, ModelFileError, ShapeError
 from mobilelab.parity import compare
 from mobilelab.runtimes import base, executorch, litert, saved
@@ -347,6 +348,19 @@ def test_flatc_is_found_in_an_environment_that_is_not_activated(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     executorch.with_flatc()
     assert executorch.shutil.which("flatc")
+
+
+# --- what an app is given ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [("et-fp32", vectors.FLOAT_TOLERANCE), ("et-int8", vectors.INT8_TOLERANCE)],
+)
+def test_an_app_is_held_to_what_its_weights_allow(name, tolerance, built, data):
+    recorded = vectors.record(built[name].path, data, data.classes)
+    assert "ExecuTorch" in recorded.recorded_with and recorded.accuracy > 0.97
+    assert recorded.output_tolerance == tolerance
 
 
 # --- the cells that the explorer hands out -------------------------------------------------

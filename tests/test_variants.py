@@ -1,16 +1,26 @@
+import runpy
+from pathlib import Path
+
 import pytest
 import torch
 
-from mobilelab import measure, models, parity, variants
+from mobilelab import measure, models, parity, training, variants
 from mobilelab.errors import MobileLabError
+from mobilelab.runtimes import saved
+from mobilelab.spelled_out import CELLS, WAY_ON
+from mobilelab.successors import SUCCESSORS
 
 
 @pytest.fixture(scope="module")
-def walk(tmp_path_factory, data):
-    model = models.load_trained()
+def trained():
+    return models.load_trained()  # one for all, so that trained recipes are made once
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory, data, trained):
     folder = tmp_path_factory.mktemp("walk")
-    built = variants.build_all(model, data, folder)
-    reference = measure.scores(model, data.test.images)
+    built = variants.build_all(trained, data, folder)
+    reference = measure.scores(trained, data.test.images)
     return {
         b.variant.name: (b, parity.compare(reference, measure.scores(b.predict, data.test.images)))
         for b in built
@@ -107,3 +117,38 @@ def test_measure_all_in_one_table(tmp_path, model, data):
     assert steps == ["answers", "latency", "peak memory"]
     assert all(r.verdict == "same" and r.median_ms > 0 and r.peak_added_mib > 0 for r in records)
     assert records[0].peak_added_mib > records[1].peak_added_mib
+
+
+# --- the cells that the explorer hands out ------------------------------------------------
+
+
+def test_every_variant_has_its_cell():
+    assert list(CELLS) == [variant.name for variant in variants.WALK]
+    assert list(WAY_ON) == [variant.name for variant in SUCCESSORS]
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_cell_builds_the_variant(name, walk, data, trained, tmp_path, monkeypatch):
+    if name == "mobile-pruned":  # the cell of ``pruned`` shows that its training is the walk's
+        again = variants.pruned(trained, data).state_dict()
+        monkeypatch.setattr(
+            training, "fit", lambda smaller, *_, **__: smaller.load_state_dict(again)
+        )
+        monkeypatch.setattr(models, "load_trained", lambda _: trained)
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    exec(CELLS[name], {"__name__": "cell"}) if name != "mobile-nhwc" else run_as_file(name)
+    (file,) = tmp_path.glob(f"{name}.*")
+    built, _ = walk[name]
+    assert file.suffix == built.path.suffix
+    assert file.stat().st_size == pytest.approx(built.path.stat().st_size, rel=0.02)
+    images = data.test.images[:200]
+    mine = measure.scores(saved.load(file), images)
+    assert parity.compare(measure.scores(built.predict, images), mine).verdict == "same"
+
+
+def run_as_file(name):
+    """TorchScript reads the source of a class, which a string does not have."""
+    path = Path("cell.py")
+    path.write_text(CELLS[name])
+    runpy.run_path(str(path))

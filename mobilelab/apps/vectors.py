@@ -29,7 +29,8 @@ INPUT_TOLERANCE = 1e-5
 #: Relative L2 error of all scores that still is another order of float32 sums. See ``parity.SAME``.
 FLOAT_TOLERANCE = 1e-4
 #: The same for int8, where a rounding that tips over is a whole quantum. Below what a std that is
-#: 1 % off does to the digits model (0.02), and also taken for a .pte, whose types are not known.
+#: 1 % off does to the digits model (0.02), and also taken where the types are not known: a .pte for
+#: Core ML, or one that could not be asked.
 INT8_TOLERANCE = 0.01
 
 
@@ -177,7 +178,10 @@ def _runtime(
             f"ExecuTorch is not installed here, so {path.name} cannot be asked for its answers; "
             "install executorch, or give a saved file of the same network with --reference."
         ) from error
-    return run.predict, True, f"ExecuTorch {version('executorch')} {where}"
+    held = run.inspect()
+    names = (*held.dtypes, *held.operators)
+    quantized = not held.dtypes or any(name.startswith("q") for name in names)
+    return run.predict, quantized, f"ExecuTorch {version('executorch')} {where}"
 
 
 def check_pte(path: Path) -> None:

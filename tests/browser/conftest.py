@@ -1,4 +1,4 @@
-"""Chromium, one server for all, and the lines that the tests want printed at the end."""
+"""Chromium, one server for all, and a function for lines that are printed at the end."""
 
 import os
 import sys
@@ -16,17 +16,8 @@ REQUIRE = "MOBILELAB_REQUIRE_BROWSER"
 
 @pytest.fixture
 def printed(request):
-    """A function for lines that are wanted at the end of the test run."""
+    """For lines that ``tests/conftest.py`` prints at the end of the test run."""
     return lambda line: request.node.user_properties.append(("printed", line))
-
-
-def pytest_terminal_summary(terminalreporter):
-    reports = terminalreporter.stats.get("passed", [])
-    lines = [line for r in reports for name, line in r.user_properties if name == "printed"]
-    if lines:
-        terminalreporter.section("from a slider's key to the repainted picture, in Chromium")
-        for line in lines:
-            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

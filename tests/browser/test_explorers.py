@@ -25,12 +25,14 @@ def shot(page, output, name):
     output.screenshot(path=SHOTS / f"{name}.png")
 
 
-def quickly(server, name):
-    """A copy of a chapter that leaves out what takes longest; the widgets are the same."""
+def up_to(server, name, last):
+    """A chapter up to the cell with a text, and without what takes longest; same widgets."""
     notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
     [cell] = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     assert "quick = False" in cell.source
     cell.source = cell.source.replace("quick = False", "quick = True")
+    [end] = [i for i, c in enumerate(notebook.cells) if c.cell_type == "code" and last in c.source]
+    notebook.cells = notebook.cells[: end + 1]
     nbformat.write(notebook, server.folder / f"quick_{name}")
     return f"quick_{name}"
 
@@ -69,7 +71,8 @@ def many_moves(server, page, output, slider, name, printed, count):
 
 
 def test_chapter_06_explores_a_budget(server, page, printed):
-    notebook = lab.Notebook(server, page, quickly(server, "06_choose_within_a_budget.ipynb"))
+    name = up_to(server, "06_choose_within_a_budget.ipynb", "sensor = widgets")
+    notebook = lab.Notebook(server, page, name)
     notebook.run_all()
     healthy(notebook)
     output = notebook.output("again = partial")
@@ -104,6 +107,8 @@ def test_chapter_06_explores_a_budget(server, page, printed):
     output.get_by_role("button", name="1 thread").click()
     expect(words(output)).to_contain_text("with 1 thread,")
     shot(page, output, "06-tradeoff")
+    output.get_by_role("button", name="channels_last").click()
+    expect(words(output)).to_contain_text("input channels_last", timeout=120_000)
 
     resolution = notebook.output("measure_sizes")
     many_moves(
@@ -119,7 +124,8 @@ def test_chapter_06_explores_a_budget(server, page, printed):
 
 
 def test_chapter_03_plays_with_bits_and_prunes(server, page, printed):
-    notebook = lab.Notebook(server, page, quickly(server, "03_quantization_and_pruning.ipynb"))
+    name = up_to(server, "03_quantization_and_pruning.ipynb", "widgets.PruningExplorer")
+    notebook = lab.Notebook(server, page, name)
     notebook.run_all()
     healthy(notebook)
     output = notebook.output("QuantizationPlayground")
@@ -159,7 +165,8 @@ def test_chapter_03_plays_with_bits_and_prunes(server, page, printed):
 
 
 def test_chapter_04_steps_through_the_passes(server, page, printed):
-    notebook = lab.Notebook(server, page, "04_optimize_for_mobile.ipynb")
+    name = up_to(server, "04_optimize_for_mobile.ipynb", "widgets.GraphExplorer")
+    notebook = lab.Notebook(server, page, name)
     notebook.run_all()
     healthy(notebook)
     output = notebook.output("widgets.GraphExplorer")
@@ -177,22 +184,9 @@ def test_chapter_04_steps_through_the_passes(server, page, printed):
     healthy(notebook)
 
 
-def test_chapter_05_has_the_explorer_under_its_table(server, page):
-    notebook = lab.Notebook(server, page, quickly(server, "05_lite_interpreter.ipynb"))
-    notebook.run_all()
-    healthy(notebook)
-    output = notebook.output("widgets.TradeoffExplorer")
-    expect(words(output)).to_contain_text("Fits the budget:")
-    output.locator("select").nth(3).select_option("mobile-int8")
-    shot(page, output, "05-explorer")
-    output.get_by_role("button", name="channels_last").click()
-    expect(words(output)).to_contain_text("input channels_last", timeout=120_000)
-    shot(page, output, "05-tradeoff")
-    healthy(notebook)
-
-
 def test_chapter_08_explores_three_runtimes(server, page):
-    notebook = lab.Notebook(server, page, quickly(server, "08_the_way_on.ipynb"))
+    name = up_to(server, "08_the_way_on.ipynb", "again = partial")
+    notebook = lab.Notebook(server, page, name)
     notebook.run_all()
     healthy(notebook)
     output = notebook.output("again = partial")
