@@ -20,7 +20,7 @@ def printed(request):
     return lambda line: request.node.user_properties.append(("printed", line))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright keeps an event loop running until it is stopped
 def chromium():
     if lab.CHROMIUM is None:
         message = "No Chromium found; install Debian's package chromium to run the browser tests."
@@ -35,7 +35,7 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(chromium, tmp_path_factory):
     running = lab.Server(tmp_path_factory.mktemp("jupyter"))
     yield running
