@@ -1,10 +1,11 @@
-# make lab    set up, open JupyterLab on the first chapter
-# make test   set up, run every notebook and every test
-# make tour   set up, the whole walk without a browser
+# make lab        set up, open JupyterLab on the first chapter
+# make runtimes   set up ExecuTorch and LiteRT as well, for chapter 08
+# make test       set up everything, run every notebook and every test
+# make tour       set up, the whole walk without a browser
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-READY := .venv/.ready
+READY := .venv/.ready-
 OUT ?= out/tour
 # In a container one is often root, and Jupyter wants to be told that this is meant.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -13,12 +14,14 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # possible they start as usual and the log says why. WARM= switches it off.
 WARM ?= JUPYTER_DEFAULT_PROVISIONER_NAME=mobilelab-warm
 
-.PHONY: lab test tour setup doctor notebooks format clean
+.PHONY: lab runtimes test tour setup doctor notebooks format clean
 
-lab: setup
+lab: $(READY)lab
 	$(WARM) $(BIN)/jupyter lab $(AS_ROOT) \
 	    --ServerApp.jpserver_extensions="{'mobilelab.kernels.server': True}" \
 	    notebooks/00_start_here.ipynb
+
+runtimes: $(READY)runtimes
 
 test: setup
 	$(BIN)/mobilelab doctor
@@ -31,12 +34,13 @@ test: setup
 # What lacks Chromium, bubblewrap or a compiler is skipped, with a word at the end.
 	OMP_NUM_THREADS=1 $(WARM) $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -rs --durations=12
 
-tour: setup
+tour: $(READY)lab
 	$(BIN)/mobilelab tour --out "$(OUT)"
 
-setup: $(READY)
+# Everything: what the chapters, the runtimes of chapter 08 and the tests need.
+setup: $(READY)all
 
-doctor: setup
+doctor: $(READY)lab
 	$(BIN)/mobilelab doctor
 
 # Run the notebooks again and store their outputs: make notebooks N=notebooks/03*.ipynb
@@ -50,9 +54,17 @@ format: setup
 clean:
 	rm -rf .venv out notebooks/out
 
-$(READY): constraints.txt pyproject.toml
+# One .venv in three sizes. Whoever has a larger one has the smaller ones too, so that no call
+# installs again what is there.
+$(READY)lab: STAMPS = lab
+$(READY)runtimes: EXTRAS = [executorch,litert]
+$(READY)runtimes: STAMPS = lab runtimes
+$(READY)all: EXTRAS = [dev,executorch,litert]
+$(READY)all: STAMPS = lab runtimes all
+
+$(READY)lab $(READY)runtimes $(READY)all: constraints.txt pyproject.toml
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else "MobileLab needs Python 3.10 to 3.13 (3.11 is best) but found %d.%d; install 3.11 or call make with PYTHON=/path/to/python3.11." % v)'
-	@echo "Setting up .venv. The first time this downloads about 3 GB on Linux and takes some minutes."
+	@echo "Setting up .venv. On Linux the first time downloads about 3 GB, most of it CUDA; README.md says how to leave that out."
 	"$(PYTHON)" -m venv .venv
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,executorch,litert]'
-	@touch $@
+	$(BIN)/python -m pip install -c constraints.txt -e '.$(EXTRAS)'
+	@touch $(STAMPS:%=$(READY)%)

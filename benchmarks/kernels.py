@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from statistics import median
 import psutil
 from jupyter_client.manager import KernelManager
 from jupyter_client.provisioning import LocalProvisioner
+from jupyter_core.utils import ensure_event_loop
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -37,6 +39,8 @@ import torch, torchvision, matplotlib.pyplot
 x = torch.rand(64, 64) @ torch.rand(64, 64)
 """
 GIB = 2**30
+#: Open files of this process for one running kernel and its client: 32 were counted.
+FILES = 40
 console = Console(width=100)
 
 
@@ -51,11 +55,15 @@ class Kernel:
         )
         self.manager.start_kernel(stderr=subprocess.DEVNULL)
         self.client = self.manager.client()
-        self.client.start_channels()
-        if patient:  # as nbclient, nbval and papermill do; 0.2 s of it are a fixed wait
-            self.client.wait_for_ready(timeout=120)
-        reply = self.client.execute(code, reply=True, timeout=120)
-        assert reply["content"]["status"] == "ok"
+        try:
+            self.client.start_channels()
+            if patient:  # as nbclient, nbval and papermill do; 0.2 s of it are a fixed wait
+                self.client.wait_for_ready(timeout=120)
+            reply = self.client.execute(code, reply=True, timeout=120)
+            assert reply["content"]["status"] == "ok"
+        except BaseException:  # nobody else can close what was opened so far
+            self.close()
+            raise
         self.seconds = time.perf_counter() - begin
         self.forked = isinstance(self.manager.provisioner.process, client.ForkedKernel)
 
@@ -130,6 +138,8 @@ def parallel(count):
         except Exception as error:  # what the benchmark is looking for
             with lock:
                 failures.append(repr(error))
+        finally:  # jupyter_client made one for this thread, and leaves it to the collector
+            ensure_event_loop().close()
 
     begin = time.perf_counter()
     threads = [threading.Thread(target=one) for _ in range(count)]
@@ -146,6 +156,19 @@ def parallel(count):
         f"all, {1000 * seconds / count:.0f} ms each. {' '.join(failures[:3])}"
     )
     return not failures
+
+
+def make_room(count):
+    """Let this process open what ``count`` kernels at once need; libzmq aborts where it cannot."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = FILES * count + 100
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        sys.exit(
+            f"{count} kernels at once need up to {needed} open files and this system allows {hard} "
+            f"(ulimit -Hn); start at most {max(0, hard - 100) // FILES} with --parallel."
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def state():
@@ -219,6 +242,7 @@ def main():
     if options.suite:
         suite()
         return 0
+    make_room(options.parallel)
     start_and_memory(options.rounds)
     fine = parallel(options.parallel)
     cycles(options.cycles)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mobilelab import __version__, homework
@@ -34,7 +35,7 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 @app.command()
 def doctor() -> None:
-    """Is this machine ready for the course? Exit status 0 if it is."""
+    """Is this machine ready for the course? Exit status 0 if nothing that is needed is missing."""
     console = Console()
     table = Table(title="MobileLab doctor")
     table.add_column("check")
@@ -42,11 +43,13 @@ def doctor() -> None:
     table.add_column("found", overflow="fold")
     findings = clinic.examine()
     for finding in findings:
-        table.add_row(finding.name, "[green]ok[/]" if finding.ok else "[red]no[/]", finding.detail)
+        lacks = "[red]no[/]" if finding.group == "needed" else "[yellow]MISSING[/]"
+        mark = "[green]ok[/]" if finding.ok else lacks
+        table.add_row(finding.name, mark, escape(finding.detail))
     console.print(table)
-    ill = [finding for finding in findings if not finding.ok]
+    ill = clinic.ill(findings)
     for finding in ill:
-        console.print(f"[red]{finding.name}:[/] {finding.fix}", soft_wrap=True)
+        console.print(f"[red]{finding.name}:[/] {escape(finding.fix)}", soft_wrap=True)
     if ill:
         raise typer.Exit(1)
     console.print("All well. make lab opens the course.")

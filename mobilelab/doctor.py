@@ -28,6 +28,20 @@ class Finding:
     """What was found."""
     fix: str = ""
     """What to do about it, where it is not ok."""
+    group: str = "needed"
+    """``needed`` by the course, or ``optional``: its lack is worth a word and no failure."""
+
+    @property
+    def verdict(self) -> str:
+        """``ok``, ``MISSING (for whom; fix: ...)`` for what is optional, or the fix."""
+        if self.ok:
+            return "ok"
+        return f"MISSING ({self.detail})" if self.group == "optional" else self.fix
+
+
+def ill(findings: Iterable[Finding]) -> list[Finding]:
+    """What keeps the course from running: needed, and not ok."""
+    return [finding for finding in findings if finding.group == "needed" and not finding.ok]
 
 
 def python(found: Sequence[int]) -> Finding:
@@ -123,22 +137,26 @@ def memory(available_bytes: int) -> Finding:
     return Finding("available memory", ok, f"{free:.1f} GB", "" if ok else fix)
 
 
-def grading_sandbox() -> Finding:
-    """bubblewrap, which only grading needs: its lack is worth a word and no failure."""
-    from mobilelab.grading.sandbox import missing
-
-    reason = missing()
-    return Finding(
-        "sandbox", True, f"none, for graders only ({reason})" if reason else "bubblewrap"
-    )
+def _optional(name: str, found: str | None, whom: str, fix: str) -> Finding:
+    """A finding for something that the course can do without."""
+    detail = found or f"for {whom} only; fix: {fix}"
+    return Finding(name, found is not None, detail, "" if found else fix, "optional")
 
 
-def extra_runtime(name: str, extra: str) -> Finding:
-    """A runtime that only chapter 08 needs: its lack is worth a word and no failure."""
+def grading_sandbox(reason: str | None) -> Finding:
+    """bubblewrap, which only grading needs; ``reason`` says why it is not there, if it is not."""
+    fix = f"grade on Linux with bubblewrap ({reason})"
+    return _optional("sandbox", None if reason else "bubblewrap", "graders", fix)
+
+
+def extra_runtime(extra: str, *packages: str) -> Finding:
+    """A runtime that only chapter 08 needs: all packages of the extra have to be there."""
     try:
-        return Finding(extra, True, version(name))
+        found = ", ".join(version(package) for package in packages)
     except PackageNotFoundError:
-        return Finding(extra, True, f"none, for chapter 08 only (pip install -e '.[{extra}]')")
+        found = None
+    fix = f"make runtimes, or pip install -c constraints.txt -e '.[{extra}]'"
+    return _optional(extra, found, "chapter 08", fix)
 
 
 def _imported(name: str) -> tuple[object | None, Finding | None]:
@@ -157,6 +175,8 @@ def _imported(name: str) -> tuple[object | None, Finding | None]:
 
 def examine() -> list[Finding]:
     """All checks on this machine, in the order in which they are worth mending."""
+    from mobilelab.grading.sandbox import missing
+
     findings = [python(sys.version_info)]
     torch, broken = _imported("torch")
     if torch is None:
@@ -176,7 +196,7 @@ def examine() -> list[Finding]:
     findings.append(disk(shutil.disk_usage(".").free))
     psutil, broken = _imported("psutil")
     findings.append(broken or memory(psutil.virtual_memory().available))
-    findings.append(grading_sandbox())
+    findings.append(grading_sandbox(missing()))
     findings.append(extra_runtime("executorch", "executorch"))
-    findings.append(extra_runtime("ai-edge-litert", "litert"))
+    findings.append(extra_runtime("litert", "ai-edge-litert", "litert-torch"))
     return findings

@@ -118,6 +118,9 @@ def grade(
         int, typer.Option(help="Local worker processes; 0 uses threads of this one.")
     ] = 0,
     again: Annotated[bool, typer.Option("--again", help="Judge also what is known.")] = False,
+    recalibrate: Annotated[
+        bool, typer.Option("--recalibrate", help="Time the solution again; the limits follow it.")
+    ] = False,
     no_sandbox: Annotated[
         bool, typer.Option("--no-sandbox", help="Run the notebooks unprotected.")
     ] = False,
@@ -156,7 +159,7 @@ def grade(
             bar = progress.add_task("grading", total=None)
             summary = batch.grade(
                 assignment, found, book, secret=key, sealed=not no_sandbox, scheduler=scheduler,
-                workers=workers, again=again,
+                workers=workers, again=again, recalibrate=recalibrate,
                 on_step=lambda done, of, path: progress.update(bar, completed=done, total=of),
             )  # fmt: skip
         standings = [
@@ -166,6 +169,8 @@ def grade(
         ]
         book.close()
     chosen = grades(standings, policy, handed_in_at)
+    if summary.limits:
+        console.print(summary.limits, markup=False, soft_wrap=True)
     if dry_run:
         _what_it_sees(console, chosen)
         return

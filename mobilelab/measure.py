@@ -15,12 +15,16 @@ import os
 import platform
 import subprocess
 import sys
+import time
+import timeit
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from random import Random
 from statistics import median, quantiles
+from uuid import uuid4
 
 import torch
 from torch import Tensor
@@ -28,30 +32,82 @@ from torch import Tensor
 from mobilelab.datasets import Split
 from mobilelab.errors import MeasureError, ShapeError
 from mobilelab.parity import compare
+from mobilelab.threads import POOL_THREADS as POOL_THREADS  # and makes the pool
+
+# --- the clock ----------------------------------------------------------------------------
+
+#: Environment variable: a test mode in which time passes faster or slower, see :class:`Clock`.
+CLOCK = "MOBILELAB_CLOCK"
+
+
+class Clock:
+    """A clock on which every interval appears a given number of times as long as it was.
+
+    Whatever the course compares has to hold on a slower, a faster and a busier host. The
+    environment variable :data:`CLOCK` makes this host look like one: ``MOBILELAB_CLOCK=5`` like
+    one five times as slow, ``0.2`` five times as fast, and with ``5,0.3`` every interval is
+    stretched by another factor from 3.5 to 6.5 (5 times 0.7 to 1.3), as on a busy host. Nothing
+    takes any longer; it is only said so.
+
+    Args:
+        times: how many times as long an interval appears, above 0.
+        jitter: the factor varies by up to this share to either side, 0 (not at all) to below 1.
+            The factors are drawn from a fixed seed, so every run draws the same ones.
+        base: the clock underneath, in seconds.
+
+    Raises:
+        MeasureError: if one of the two numbers is out of its range.
+    """
+
+    def __init__(
+        self, times: float, jitter: float = 0.0, base: Callable[[], float] = time.perf_counter
+    ) -> None:
+        if not (0 < times < math.inf and 0 <= jitter < 1):
+            raise MeasureError(
+                f"A clock cannot show {times:g} times the time with a jitter of {jitter:g}; "
+                "the first must be above 0, the second from 0 to below 1."
+            )
+        self.times, self.jitter, self._base = times, jitter, base
+        self._random = Random(0)
+        self._before = self._shown = base()
+
+    def __call__(self) -> float:
+        """Seconds; an interval is what lies between one call and the next."""
+        now = self._base()
+        factor = self.times * (1 + self.jitter * self._random.uniform(-1, 1))
+        self._shown += factor * (now - self._before)
+        self._before = now
+        return self._shown
+
+    @classmethod
+    def of(cls, text: str, base: Callable[[], float] = time.perf_counter) -> Clock:
+        """The clock that a value of :data:`CLOCK` describes, for example ``"5"`` or ``"0.2,0.3"``.
+
+        Raises:
+            MeasureError: if the text says something else.
+        """
+        try:
+            times, jitter = map(float, (text if "," in text else f"{text},0").split(","))
+        except ValueError:
+            raise MeasureError(
+                f"{CLOCK} is {text!r}, which is no clock; write how many times as long an interval "
+                "should appear, and if you like a jitter after a comma, as in 5,0.3."
+            ) from None
+        return cls(times, jitter, base)
+
+
+#: What everything here is timed with, in seconds.
+clock: Callable[[], float] = time.perf_counter
+if os.environ.get(CLOCK):
+    # A cell that times something by itself must see the same clock; torch's Timer takes Python's
+    # when it is imported, below.
+    clock = time.perf_counter = timeit.default_timer = Clock.of(os.environ[CLOCK])
 
 # torch.utils.benchmark warns about a missing GPU where only the CUDA compiler is installed.
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 from torch.utils.benchmark import Timer  # noqa: E402
 
 Predict = Callable[[Tensor], Tensor]
-#: Environment variable: the size of the mobile kernels' pool of threads in this process.
-POOL_THREADS = "MOBILELAB_POOL_THREADS"
-
-
-def _size_the_mobile_pool() -> None:
-    """Make "one thread" mean one thread for QNNPACK and XNNPACK as well.
-
-    Their kernels run in a pool of threads that torch makes once per process, as large as
-    the number of threads at that moment, and never resizes. Made at two threads it goes on
-    using two when torch is set to one. So it is made here, at one, or at what
-    :data:`POOL_THREADS` says for a process that was started to measure at more.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(int(os.environ.get(POOL_THREADS, "1")))
-    torch.set_num_threads(threads)
-
-
-_size_the_mobile_pool()
 
 
 # --- size ---------------------------------------------------------------------------------
@@ -92,6 +148,8 @@ class Timing:
 
     samples_ms: tuple[float, ...]
     threads: int
+    run: str = field(default_factory=lambda: uuid4().hex, compare=False, repr=False)
+    """Which :func:`time_in_turn` call took the samples; one of its own unless it is given."""
 
     @property
     def median_ms(self) -> float:
@@ -115,13 +173,9 @@ class Timing:
         Raises:
             MeasureError: if the two do not come from one ``time_in_turn`` call.
         """
+        if self.run != other.run:
+            raise MeasureError("A ratio needs two timings from the same time_in_turn call.")
         n = len(self.samples_ms)
-        if n != len(other.samples_ms) or self.threads != other.threads:
-            raise MeasureError(
-                "A ratio needs two timings from the same time_in_turn call "
-                f"({n} and {len(other.samples_ms)} samples, {self.threads} and "
-                f"{other.threads} threads)."
-            )
         ratios = sorted(a / b for a, b in zip(self.samples_ms, other.samples_ms, strict=True))
         reach = 1.96 * math.sqrt(n) / 2
         low = max(0, math.floor(n / 2 - reach))
@@ -150,7 +204,7 @@ def time_in_turn(
     Args:
         calls: name to a function without arguments.
         threads: threads that torch may use inside a call. QNNPACK's and XNNPACK's kernels use
-            one in any case (see ``_size_the_mobile_pool``).
+            one in any case (see ``mobilelab.threads``).
         warmup: calls of each before anything is counted.
         seconds: about how long each call may be measured for in all.
         most: number of samples at most, ``least`` at least. One sample is one call.
@@ -159,7 +213,7 @@ def time_in_turn(
         For every name the same number of samples. Gradients are off while timing.
     """
     timers = {
-        name: Timer("call()", globals={"call": call}, num_threads=threads)
+        name: Timer("call()", timer=clock, globals={"call": call}, num_threads=threads)
         for name, call in calls.items()
     }
     with torch.no_grad():
@@ -173,7 +227,8 @@ def time_in_turn(
         for _ in range(rounds):
             for name, timer in timers.items():
                 samples[name].append(timer.timeit(1).mean * 1e3)
-    return {name: Timing(tuple(values), threads) for name, values in samples.items()}
+    run = uuid4().hex
+    return {name: Timing(tuple(values), threads, run) for name, values in samples.items()}
 
 
 def latency(model: Callable[..., object], *inputs: Tensor, **options: float) -> Timing:
@@ -295,6 +350,18 @@ def peak_memories(
         return dict(pool.map(one, paths.items()))
 
 
+# --- what holds here only ------------------------------------------------------------------
+
+
+def on_this_host(text: str) -> None:
+    """Print what holds on this host only, behind the words "on this host: ".
+
+    Lines that begin so are for reading. The notebooks' tests never compare them, because another
+    host, or the same one when it is busy, says something else.
+    """
+    print("on this host:", text)
+
+
 # --- where it was measured ----------------------------------------------------------------
 
 
@@ -367,6 +434,8 @@ class Record:
     host: Host
     layout: str = "NCHW"
     """Memory format of the input that was timed: ``NCHW`` or ``channels_last``."""
+    times_float: float | None = None
+    """Time over the float model's in the same run (median of the pairs); ``None`` without one."""
 
     def as_dict(self) -> dict[str, object]:
         """The record as plain JSON values."""
@@ -384,6 +453,7 @@ def record(
     chapter: str = "",
     memory: PeakMemory | None = None,
     layout: str = "NCHW",
+    float_timing: Timing | None = None,
 ) -> Record:
     """Put the figures of one variant into one row.
 
@@ -397,6 +467,11 @@ def record(
         chapter: the chapter that builds the variant.
         memory: from :func:`peak_memory`, if it was measured.
         layout: memory format of the input that was timed.
+        float_timing: the float model's time from the same :func:`time_in_turn` call; a budget
+            that limits the time relative to the float model needs it.
+
+    Raises:
+        MeasureError: if the two timings were not taken in turn.
     """
     parity = compare(reference, outputs)
     return Record(
@@ -417,4 +492,5 @@ def record(
         peak_total_mib=memory.total_mib if memory else None,
         host=host(),
         layout=layout,
+        times_float=timing.ratio(float_timing).median if float_timing else None,
     )

@@ -6,6 +6,7 @@ Colours are Okabe and Ito's palette (2008), which stays apart for colour-blind r
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -140,7 +141,7 @@ def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture
     top = max(record.median_ms for record in records) * 1.15
     right = max(record.file_kb for record in records) * 1.08
     ax.set(xlim=(0, right), ylim=(0, top))
-    if budget:
+    if budget and math.isfinite(budget.file_kb):
         ax.axvspan(0, budget.file_kb, color=GREEN, alpha=0.10, lw=0)
         ax.axvline(budget.file_kb, color=GREEN, lw=1, ls="--")
         ax.text(

@@ -82,12 +82,12 @@ QUESTIONS: tuple[Question, ...] = (
     ),
     Question(
         "00.3",
-        "On her laptop a colleague's network needs half of the budget's time. She looks up how "
+        "On her laptop a colleague's network takes 5 ms for an image. She looks up how "
         "much slower a phone's core is, multiplies, and reports that the network is fast enough "
         "on the phone. What do you tell her?",
         (
             Option(
-                "Time it on the phone: the budget's time was taken on this host.",
+                "Time it on the phone: the 5 ms belong to her laptop.",
                 "The chapter never turns a time of the host into one of a phone. What a phone "
                 "needs is measured on that phone, or cited for the network that was timed there.",
                 right=True,

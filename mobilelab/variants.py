@@ -8,11 +8,12 @@ measured afterwards is that file, loaded again.
 from __future__ import annotations
 
 import copy
+import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -26,6 +27,8 @@ from mobilelab.models import InvertedResidual, QuantizableTinyMobileNet, TinyMob
 from mobilelab.runtimes import saved
 
 ENGINE = "qnnpack"
+#: Name of the float model among the timings of :func:`measure_all`; no variant is called so.
+FLOAT = "the float model"
 #: Makes a module to save from the float model, the data and the seed of any training in it.
 #: Bytes are a finished file.
 Recipe = Callable[[TinyMobileNet, Dataset, int], nn.Module | bytes]
@@ -40,6 +43,8 @@ class Variant:
     chapter: str
     suffix: str
     recipe: Recipe
+    trains: bool = False
+    """Whether the recipe trains, which takes a while and ends a little differently on each host."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +59,42 @@ class Built:
 # --- the recipes --------------------------------------------------------------------------
 
 
+#: How many results :func:`once` keeps of each recipe.
+KEPT = 4
+
+
 def once(recipe: Recipe) -> Recipe:
-    """Remember what a slow recipe made of a model, for as long as the model lives."""
-    made: WeakKeyDictionary[nn.Module, dict[tuple[str, int], nn.Module | bytes]] = (
-        WeakKeyDictionary()
-    )
+    """Remember what a slow recipe made, the last :data:`KEPT` times.
+
+    The same weights, images, labels and seed give a copy of what was made of them before; whoever
+    gets it may change it.
+    """
+    made: OrderedDict[tuple[object, ...], nn.Module | bytes] = OrderedDict()
 
     @wraps(recipe)
     def remembered(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module | bytes:
-        results = made.setdefault(model, {})
-        if (data.name, seed) not in results:
-            results[data.name, seed] = recipe(model, data, seed)
-        return results[data.name, seed]
+        key = _fingerprint(model, data), *map(type, model.modules()), seed
+        if key not in made:
+            made[key] = recipe(model, data, seed)
+            if len(made) > KEPT:
+                made.popitem(last=False)
+        made.move_to_end(key)
+        return copy.deepcopy(made[key])
 
     return remembered
+
+
+def _fingerprint(model: nn.Module, data: Dataset) -> str:
+    """SHA-256 of all that a recipe can read of a model and of a data set."""
+    digest = hashlib.sha256(repr((model, [m.training for m in model.modules()])).encode())
+    tensors = dict(model.state_dict())
+    for part in ("train", "calibration", "test"):
+        split = getattr(data, part)
+        tensors |= {f"{part} {name}": value for name, value in vars(split).items()}
+    for name, x in tensors.items():
+        digest.update(repr((name, x.dtype, tuple(x.shape))).encode())
+        digest.update(x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def script(model: nn.Module) -> torch.jit.ScriptModule:
@@ -187,14 +214,15 @@ WALK: tuple[Variant, ...] = (
     Variant("scripted", "float32, TorchScript", "02", ".pt", lambda m, d, s: script(m)),
     Variant("frozen", "float32, frozen", "02", ".pt", lambda m, d, s: freeze(m)),
     Variant(
-        "pruned", "half the channels", "03", ".pt", lambda m, d, s: script(pruned(m, d, s))
+        "pruned", "half the channels", "03", ".pt", lambda m, d, s: script(pruned(m, d, s)),
+        trains=True,
     ),
     Variant(
         "int8", "int8 after training", "03", ".pt", lambda m, d, s: script(quantize_static(m, d, s))
     ),
     Variant(
         "int8-qat", "int8 with training", "03", ".pt",
-        lambda m, d, s: script(quantize_aware(m, d, s)),
+        lambda m, d, s: script(quantize_aware(m, d, s)), trains=True,
     ),
     Variant(
         "recipe", "trace + optimize, unchecked", "04", ".ptl",
@@ -207,13 +235,18 @@ WALK: tuple[Variant, ...] = (
     ),
     Variant(
         "mobile-pruned", "half the channels, optimized", "05", ".ptl",
-        lambda m, d, s: optimize(pruned(m, d, s)),
+        lambda m, d, s: optimize(pruned(m, d, s)), trains=True,
     ),
     Variant(
         "mobile-int8", "int8, optimized", "05", ".ptl",
         lambda m, d, s: optimize(quantize_static(m, d, s)),
     ),
 )  # fmt: skip
+
+
+def walk(quick: bool = False) -> tuple[Variant, ...]:
+    """The steps of the walk; with ``quick`` without those that train."""
+    return tuple(variant for variant in WALK if not (quick and variant.trains))
 
 
 def named(*names: str) -> tuple[Variant, ...]:
@@ -303,11 +336,10 @@ def measure_all(
     on_step("answers")
     outputs = {b.variant.name: measure.scores(b.predict, data.test.images) for b in built}
     on_step("latency")
-    timings = measure.time_in_turn(
-        {b.variant.name: (lambda b=b: b.predict(image)) for b in built},
-        threads=threads,
-        seconds=seconds,
-    )
+    # The float model is timed beside them, for the budget's share of its time.
+    calls: dict[str, Callable[[], object]] = {FLOAT: lambda: model(image)}
+    calls.update({b.variant.name: (lambda b=b: b.predict(image)) for b in built})
+    timings = measure.time_in_turn(calls, threads=threads, seconds=seconds)
     peaks: dict[str, measure.PeakMemory] = {}
     if memory:
         on_step("peak memory")
@@ -322,6 +354,7 @@ def measure_all(
             timings[b.variant.name],
             chapter=b.variant.chapter,
             memory=peaks.get(b.variant.name),
+            float_timing=timings[FLOAT],
         )
         for b in built
     ]

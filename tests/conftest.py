@@ -3,9 +3,11 @@
 import os
 
 import pytest
+from filelock import FileLock
 
-from mobilelab import datasets, measure, models
+from mobilelab import datasets, measure, models, variants
 from mobilelab.kernels import client
+from mobilelab.runtimes import saved
 
 # Submissions are for the grader, not for nbval; the hostile ones have a conftest.py of their own.
 collect_ignore = ["attacks", "tiny"]
@@ -36,6 +38,32 @@ def model():
 @pytest.fixture(scope="session")
 def reference(data):
     return measure.scores(models.load_trained(), data.test.images)
+
+
+class Walk:
+    """Variants of the trained network, each built once for all tests and all workers."""
+
+    def __init__(self, folder, data):
+        self.folder, self.data = folder, data
+        folder.mkdir(exist_ok=True)
+
+    def __call__(self, *chosen):
+        """The built variants by name; those that nobody has asked for yet are built now."""
+        return {variant.name: self._one(variant) for variant in chosen}
+
+    def _one(self, variant):
+        path = self.folder / f"{variant.name}{variant.suffix}"
+        with FileLock(f"{path}.lock"):
+            if path.exists():
+                return variants.Built(variant, path, saved.load(path))
+            return variants.build(variant, models.load_trained(), self.data, self.folder)
+
+
+@pytest.fixture(scope="session")
+def walk(tmp_path_factory, data):
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return Walk(shared / "the-walk", data)
 
 
 def pytest_configure(config):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mobilelab.grading import sandbox
+from mobilelab.grading.assignment import Assignment
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = Path(__file__).parent / "tiny"
@@ -17,6 +18,14 @@ needs_sandbox = pytest.mark.skipif(
     sandbox.missing() is not None and not os.environ.get("MOBILELAB_REQUIRE_SANDBOX"),
     reason=f"no sandbox here: {sandbox.missing()} (Debian: apt install bubblewrap)",
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory):
+    """Modules that import this time solutions for themselves, not for the user's cache folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOBILELAB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def notebook(*cells, parameters="seed = 3"):
@@ -43,6 +52,14 @@ class Net(torch.nn.Module):
     def forward(self, x):
         return 3 * x + self.seed
 torch.jit.script(Net(seed))._save_for_lite_interpreter("net.ptl")"""
+
+
+def tiny_with(cell, notebook):
+    """The tiny exercise with other limits, in seconds."""
+    files = Assignment.load(TINY).files
+    stated, wanted = b"cell=4, notebook=12", b"cell=%d, notebook=%d" % (cell, notebook)
+    assert stated in files["checks.py"]
+    return Assignment("tiny", {**files, "checks.py": files["checks.py"].replace(stated, wanted)})
 
 
 def points(result):

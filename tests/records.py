@@ -23,5 +23,6 @@ def record(variant="a", **changes):
         "peak_added_mib": 3.0,
         "peak_total_mib": 300.0,
         "host": HOST,
+        "times_float": 1.0,
     }
     return Record(**{**values, **changes})

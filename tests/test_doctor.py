@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from collections import namedtuple
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -123,8 +124,42 @@ def test_torch_that_does_not_import_is_one_sentence(tmp_path):
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_a_missing_extra_runtime_is_a_word_and_no_failure():
-    found = doctor.extra_runtime("no-such-package", "litert")
-    assert found.ok
-    assert found.detail == "none, for chapter 08 only (pip install -e '.[litert]')"
-    assert doctor.extra_runtime("ai-edge-litert", "litert").detail == "2.3.0"
+def test_what_only_chapter_08_needs_is_missing_and_no_failure(monkeypatch):
+    def absent(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor, "version", lambda name: "1" if "jupy" in name else absent(name))
+    found = {finding.name: finding for finding in doctor.examine()}
+    assert found["litert"].verdict == (
+        "MISSING (for chapter 08 only; fix: make runtimes, "
+        "or pip install -c constraints.txt -e '.[litert]')"
+    )
+    assert found["ipywidgets"].verdict.endswith("run make lab.")
+    assert [finding.name for finding in doctor.ill(found.values())] == ["ipywidgets"]
+
+
+def test_the_command_says_missing_and_ends_well(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    lacks = doctor.extra_runtime("litert", "no-such-package")
+    monkeypatch.setattr(doctor, "examine", lambda: [doctor.python((3, 11, 7)), lacks])
+    result = run()
+    assert result.exit_code == 0
+    assert "All well" in result.output
+    (row,) = [line for line in result.output.splitlines() if "litert" in line]
+    assert "MISSING" in row and "ok" not in row
+    assert "-e '.[litert]'" in row
+
+
+def test_an_extra_is_there_when_all_its_packages_are():
+    assert doctor.extra_runtime("litert", "ai-edge-litert", "litert-torch").verdict == "ok"
+    assert not doctor.extra_runtime("litert", "ai-edge-litert", "no-such-package").ok
+
+
+def test_a_missing_sandbox_is_a_word_for_graders():
+    found = doctor.grading_sandbox("The program bwrap was not found")
+    assert found.verdict.startswith(
+        "MISSING (for graders only; fix: grade on Linux with bubblewrap"
+    )
+    assert "bwrap was not found" in found.verdict
+    assert doctor.ill([found]) == []
+    assert doctor.grading_sandbox(None).verdict == "ok"

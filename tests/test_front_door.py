@@ -1,11 +1,17 @@
-"""README, environment.yml, constraints.txt and Makefile tell one story."""
+"""README, environment.yml, constraints.txt, Makefile and the modules' order tell one story."""
 
 import ast
+import os
 import re
+import shutil
+import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import pytest
 import yaml
+from importlinter.api import read_configuration
 
 from mobilelab import datasets, doctor
 
@@ -65,21 +71,115 @@ def test_every_bundled_file_has_a_checksum_and_a_line_in_the_datasheet():
     assert all(datasets.verified(name) for name in bundled)
 
 
-def test_modules_import_downwards_only():
-    """The order is written down in the package's docstring; no module imports one above it."""
-    order = [
-        ["errors"], ["questions", "spelled_out", "rounding"], ["progress", "datasets"], ["models"],
-        ["parity"], ["measure"], ["report"], ["training"], ["plots"], ["runtimes"], ["phone"],
-        ["variants"], ["successors"], ["remeasure"], ["grading"],
-        ["widgets", "doctor", "tour", "homework", "apps"], ["cli"],
-    ]  # fmt: skip
-    level = {name: i for i, names in enumerate(order) for name in names}
-    for path in (ROOT / "mobilelab").rglob("*.py"):
-        name = path.relative_to(ROOT / "mobilelab").parts[0].removesuffix(".py")
-        if name not in level:
-            continue
+# --- modules import downwards ---------------------------------------------------------------
+
+
+def floors():
+    """The layers of the contract, from the ground up, each a set of names."""
+    configuration = read_configuration(str(ROOT / "pyproject.toml"))
+    (contract,) = configuration["contracts_options"]
+    return [set(re.findall(r"\w+", layer)) for layer in reversed(contract["layers"])]
+
+
+def broken(folder):
+    """What import-linter says of the package in a folder; empty if the contract is kept.
+
+    In a process of its own: this one knows already where its ``mobilelab`` is.
+    """
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache", ROOT / "pyproject.toml"],
+        cwd=folder, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"},
+    )  # fmt: skip
+    return f"{done.returncode}: {done.stdout}{done.stderr}" if done.returncode else ""
+
+
+def upwards(folder):
+    """Strings that name, to be run or imported, a module which an import could not name.
+
+    Import-linter sees imports only. ``[sys.executable, "-m", "mobilelab.x"]`` needs the module
+    just as much. A name that is put together while the code runs is not seen.
+    """
+    level = {name: height for height, names in enumerate(floors()) for name in names}
+    found = []
+    for path in sorted((folder / "mobilelab").rglob("*.py")):
+        name = path.relative_to(folder / "mobilelab").parts[0].removesuffix(".py")
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mobilelab"):
-                inside = node.module.split(".")[1:2]
-                for other in inside or [alias.name for alias in node.names]:
-                    assert level.get(other, -1) <= level[name], f"{path.name} imports {other}"
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                for other in re.findall(r"(?:^|-m )mobilelab\.(\w+)", node.value):
+                    if other != name and level.get(other, 99) >= level.get(name, 0):
+                        found.append(f"{name} -> {other}")
+    return found
+
+
+def floors_in(readme):
+    """The names in README's paragraph; a semicolon ends a floor."""
+    (paragraph,) = re.findall(r"^The package, from the ground up:.*?\n\n", readme, re.M | re.S)
+    return [set(re.findall(r"`(\w+)`", floor)) for floor in paragraph.split(";")]
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The package once more, to break something in it."""
+    shutil.copytree(
+        ROOT / "mobilelab", tmp_path / "mobilelab", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    return tmp_path
+
+
+def append(folder, module, line):
+    with (folder / "mobilelab" / f"{module}.py").open("a") as file:
+        file.write(f"\n{line}\n")
+
+
+def test_modules_import_downwards_only():
+    assert not broken(ROOT)
+
+
+@pytest.mark.parametrize(
+    "module, line, complaint",
+    [
+        ("errors", "import mobilelab.cli", "mobilelab.errors -> mobilelab.cli"),
+        ("errors", "from mobilelab.peak import main", "mobilelab.errors -> mobilelab.peak"),
+        ("doctor", "from mobilelab import tour", "mobilelab.doctor -> mobilelab.tour"),
+        (
+            "runtimes/lite",
+            "from mobilelab.measure import latency",
+            "mobilelab.runtimes.lite -> mobilelab.measure",
+        ),
+        ("without_a_place", "import torch", "without_a_place"),
+    ],
+)
+def test_an_import_upwards_and_a_module_without_a_place_are_found(copy, module, line, complaint):
+    append(copy, module, line)
+    assert complaint in broken(copy)
+
+
+def test_no_string_leads_upwards():
+    assert upwards(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    "module, line, found",
+    [
+        ("peak", 'COMMAND = ["-m", "mobilelab.measure"]', "peak -> measure"),
+        ("runtimes/lite", 'COMMAND = "python -m mobilelab.peak"', "runtimes -> peak"),
+        ("doctor", 'importlib.import_module("mobilelab.tour")', "doctor -> tour"),
+        ("cli", 'COMMAND = ["-m", "mobilelab.no_such_module"]', "cli -> no_such_module"),
+        ("measure", 'COMMAND = ["-m", "mobilelab.runtimes.saved"]', None),
+    ],
+)
+def test_a_string_that_leads_upwards_is_found(copy, module, line, found):
+    append(copy, module, line)
+    assert upwards(copy) == ([found] if found else [])
+
+
+def test_readme_tells_the_same_order():
+    assert floors_in((ROOT / "README.md").read_text()) == floors()
+
+
+@pytest.mark.parametrize("one, other", [("`errors`", "`cli`"), ("`models`", "`runtimes`")])
+def test_another_order_in_readme_is_found(one, other):
+    readme = (ROOT / "README.md").read_text()
+    swapped = {one: other, other: one}
+    readme = re.sub("|".join(swapped), lambda name: swapped[name[0]], readme)
+    assert floors_in(readme) != floors()

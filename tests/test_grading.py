@@ -12,16 +12,38 @@ import zipfile
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
 import torch
-from grading import ANSWER, DOUBLE, MODEL, SECRET, TINY, needs_sandbox, notebook, put
+from grading import (
+    ANSWER,
+    DOUBLE,
+    MODEL,
+    SECRET,
+    TINY,
+    needs_sandbox,
+    notebook,
+    own_cache,  # noqa: F401
+    put,
+    tiny_with,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mobilelab import cli
 from mobilelab.errors import MobileLabError
-from mobilelab.grading import batch, class_report, feedback, frames, lms, plain, sandbox
+from mobilelab.grading import (
+    batch,
+    calibration,
+    class_report,
+    feedback,
+    frames,
+    lms,
+    plain,
+    sandbox,
+    scorer,
+)
 from mobilelab.grading.assignment import Assignment
 from mobilelab.grading.gradebook import Gradebook, Standing
 from mobilelab.grading.policy import Policy, grades
@@ -38,7 +60,8 @@ NUMBERS = st.integers(-(2**60), 2**60) | st.floats(allow_nan=False)
 
 
 def _containers(inner: st.SearchStrategy) -> st.SearchStrategy:
-    return st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    lists, names = st.lists(inner, max_size=3), st.text(max_size=5)
+    return lists | lists.map(tuple) | st.dictionaries(names, inner, max_size=3)
 
 
 VALUES = st.recursive(st.none() | st.booleans() | NUMBERS | st.text(), _containers, max_leaves=8)
@@ -48,7 +71,25 @@ VALUES = st.recursive(st.none() | st.booleans() | NUMBERS | st.text(), _containe
 def test_plain_data_comes_back(value):
     message, blocks = plain.encode(value)
     ((said, parts),) = frames.Reader().feed(frames.to_bytes({"value": message}, blocks))
-    assert compare(plain.decode(said["value"], parts), plain.decode(*plain.encode(value)))[0]
+    assert repr(plain.decode(said["value"], parts)) == repr(value)  # True is not 1, [] is not ()
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        (np.float32(0.5), 0.5),
+        (np.int64(3), 3),
+        (np.bool_(True), True),
+        ({1, 2}, frozenset({1, 2})),
+        (b"ab", plain.File(b"ab", "bytes")),
+        (plain.File(b"ab", "torchscript"), plain.File(b"ab", "torchscript")),
+        (complex(1, 2), plain.Other("complex", "(1+2j)")),
+        ({"a": [{"b": (1, {2: None})}]}, {"a": [{"b": (1, {2: None})}]}),
+    ],
+    ids=repr,
+)
+def test_what_comes_back_of_other_things(value, wanted):
+    assert repr(plain.decode(*plain.encode(value))) == repr(wanted)
 
 
 @pytest.mark.parametrize("dtype", plain.DTYPES.values(), ids=str)
@@ -56,6 +97,9 @@ def test_tensors_come_back(dtype):
     x = torch.arange(6).reshape(2, 3).to(dtype).T
     back = plain.decode(*plain.encode(x))
     assert back.dtype == dtype and torch.equal(back, x)
+    if dtype is not torch.bfloat16:  # numpy has none
+        array = plain.decode(*plain.encode(x.numpy()))
+        assert array.dtype == dtype and torch.equal(array, x)
 
 
 @given(st.binary(max_size=300))
@@ -274,6 +318,217 @@ def test_a_file_that_is_no_gradebook_is_one_sentence(tmp_path):
         Gradebook(tmp_path / "g.db")
 
 
+# --- limits in seconds ------------------------------------------------------------------------
+
+SLOW = "import time\ntime.sleep(1.5)"
+AT_ONCE, HOST_IS_SLOW = calibration.Took(0.01, 0.01, 0.01), calibration.Took(60.0, 60.0, 1.0)
+
+
+@pytest.fixture
+def solutions(tmp_path, monkeypatch):
+    """Nothing is kept yet, and solutions are said to take ``solutions.takes``; runs are counted."""
+    monkeypatch.setenv("MOBILELAB_CACHE", str(tmp_path / "cache"))
+    it = SimpleNamespace(takes=AT_ONCE, runs=[])
+
+    def score(assignment, *_, limits, **__):
+        it.runs.append(limits)
+        return {"end": "graded", "message": "", "took": vars(it.takes)}
+
+    monkeypatch.setattr(calibration, "score", score)
+    return it
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """Which student was judged with which limit for a cell, and how many others were then."""
+    seen, now = [], []
+
+    def score(assignment, content, student, *rest, limits, **options):
+        now.append(student)
+        seen.append((student, limits.cell, len(now)))
+        try:
+            return real(assignment, content, student, *rest, limits=limits, **options)
+        finally:
+            now.remove(student)
+
+    real = batch.score
+    monkeypatch.setattr(batch, "score", score)
+    return seen
+
+
+def test_limits_follow_the_solution_and_never_fall():
+    stated = sandbox.Limits(cell=60, notebook=240, memory=1, disk=2, processes=3)
+    factor = calibration.FACTOR
+    assert calibration.scaled(stated, AT_ONCE) == stated
+    by_cell = calibration.scaled(stated, calibration.Took(600, 100.2, 7))
+    assert (by_cell.notebook, by_cell.cell) == (600 * factor, 100.2 * factor)
+    assert calibration.scaled(stated, calibration.Took(1, 1, 70)).cell == 70 * factor
+    assert (by_cell.memory, by_cell.disk, by_cell.processes) == (1, 2, 3)
+
+
+def test_the_solution_runs_once_for_each_exercise(solutions):
+    tiny = Assignment.load(TINY)
+    assert calibration.took(tiny, None) == AT_ONCE
+    solutions.takes = HOST_IS_SLOW
+    assert calibration.took(tiny, None) == AT_ONCE
+    assert len(solutions.runs) == 1
+    assert solutions.runs[0].cell > tiny.exercise.limits.cell  # it may be slow itself
+    for name in ("solution.ipynb", "checks.py", "hidden.py"):
+        assert calibration.took(Assignment("tiny", {**tiny.files, name: tiny.files[name] + b"\n"}),
+                                None) == HOST_IS_SLOW  # fmt: skip
+    assert len(solutions.runs) == 4
+    assert calibration.took(tiny, None, again=True) == HOST_IS_SLOW
+    assert calibration.took(tiny, None) == HOST_IS_SLOW
+    assert len(solutions.runs) == 5
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"{", b"\xff", b"[" * 200_000, b"[1, 2, 3]", b"{}",
+        b'{"notebook": "1", "cell": 1, "question": 1}',
+        b'{"notebook": NaN, "cell": 1, "question": 1}',
+        b'{"notebook": Infinity, "cell": 1, "question": 1}',
+        b'{"notebook": -5, "cell": 1, "question": 1}',
+    ],
+    ids=lambda content: repr(content[:20]),
+)  # fmt: skip
+def test_a_spoiled_time_is_measured_again(solutions, content):
+    tiny = Assignment.load(TINY)
+    calibration.took(tiny, None)
+    path = calibration.place(tiny)
+    path.write_bytes(content)
+    assert calibration.took(tiny, None) == AT_ONCE
+    assert len(solutions.runs) == 2
+    assert calibration.took(tiny, None) == AT_ONCE
+    assert len(solutions.runs) == 2
+
+
+def test_nowhere_to_keep_times_costs_no_marks(solutions, tmp_path):
+    (tmp_path / "cache").write_text("a file stands here")
+    for runs in (1, 2):
+        assert calibration.took(Assignment.load(TINY), None) == AT_ONCE
+        assert len(solutions.runs) == runs
+
+
+def test_a_host_of_another_kind_measures_for_itself(solutions, monkeypatch):
+    tiny = Assignment.load(TINY)
+    here = calibration.place(tiny)
+    monkeypatch.setattr(calibration.platform, "processor", lambda: "another")
+    assert calibration.place(tiny) != here
+
+
+@needs_sandbox
+def test_on_a_slow_host_honest_work_gets_its_time(tmp_path, solutions, judged):
+    folder = put(tmp_path / "in", ada=notebook(DOUBLE, SLOW, ANSWER, MODEL))
+    book, tiny = Gradebook(tmp_path / "g.db"), tiny_with(cell=1, notebook=1)
+    calibration.keep(calibration.place(tiny), HOST_IS_SLOW)
+    summary, standings = run(folder, book, assignment=tiny)
+    limit = 60 * calibration.FACTOR
+    said = f"cell {limit} s, notebook {limit} s; the solution took 60.0 s."
+    assert summary.limits == standings["ada"].limits == f"Limits on this host: {said}"
+    assert (standings["ada"].points, standings["ada"].end) == (10, "graded")
+    assert judged == [("ada", limit, 1)] and not solutions.runs
+    assert said in feedback.to_html("Tiny", standings["ada"])
+    assert f"{said} (1 of 1 students)" in class_report.to_html("Tiny", [*standings.values()], [])
+
+
+@needs_sandbox
+def test_a_host_that_became_busy_takes_nothing_from_honest_work(tmp_path, solutions, judged):
+    slow = notebook(DOUBLE, SLOW, ANSWER, MODEL)
+    folder = put(tmp_path / "in", ada=slow, ben=slow, cy=slow)
+    book, tiny = Gradebook(tmp_path / "g.db"), tiny_with(cell=1, notebook=12)
+    calibration.keep(calibration.place(tiny), AT_ONCE)
+    solutions.takes = HOST_IS_SLOW
+    stored = []
+    keep = book.store
+    book.store = lambda *given: stored.append(given[1].student) or keep(*given)
+    summary, standings = run(folder, book, assignment=tiny)
+    assert {s.points for s in standings.values()} == {10}
+    assert len(solutions.runs) == 1  # what is kept was not asked for again
+    assert (summary.graded, sorted(stored)) == (3, ["ada", "ben", "cy"])  # one result for each
+    limit = 60 * calibration.FACTOR
+    assert sorted((student, cell) for student, cell, _ in judged[:3]) == [
+        ("ada", 1), ("ben", 1), ("cy", 1),
+    ]  # fmt: skip
+    assert sorted(judged[3:]) == [("ada", limit, 1), ("ben", limit, 1), ("cy", limit, 1)]
+    assert batch.ALONE in standings["ada"].limits
+
+
+@needs_sandbox
+def test_what_never_ends_is_a_timeout_after_two_runs(tmp_path, solutions, judged):
+    folder = put(tmp_path / "in", eve=notebook(DOUBLE, "while True: pass"))
+    book = Gradebook(tmp_path / "g.db")
+    summary, standings = run(folder, book, assignment=tiny_with(cell=1, notebook=12))
+    assert (standings["eve"].end, summary.graded) == ("timeout", 1)
+    assert [student for student, *_ in judged] == ["eve", "eve"]
+    assert len(solutions.runs) == 2  # before the first and before the second
+    assert run(folder, book, assignment=tiny_with(cell=1, notebook=12))[0].known == 1
+
+
+@needs_sandbox
+def test_the_command_times_the_solution_again_on_request(tmp_path, monkeypatch, capsys):
+    folder, takes = put(tmp_path / "in", eve=b"{"), [123.0, 456.0]
+
+    def score(*_, **__):
+        return {"end": "graded", "took": {"notebook": takes.pop(0), "cell": 1.0, "question": 1.0}}
+
+    monkeypatch.setenv("MOBILELAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(calibration, "score", score)
+    for options, seconds in ((), 123), (("--again",), 123), (("--again", "--recalibrate"), 456):
+        arguments = ["grade", TINY, folder, "--out", tmp_path / "g.db", *options]
+        monkeypatch.setattr(sys, "argv", ["mobilelab", *map(str, arguments)])
+        cli.app(standalone_mode=False)
+        assert f"the solution took {seconds}.0 s." in capsys.readouterr().out
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda files: files.pop("solution.ipynb"), "there is no solution.ipynb to time."),
+        (lambda files: files.update({"solution.ipynb": b"{"}), "(not a notebook: "),
+    ],
+    ids=["none", "broken"],
+)
+def test_without_a_solution_the_stated_limits_apply(tmp_path, judged, change, why):
+    files = dict(tiny_with(cell=60, notebook=240).files)
+    change(files)
+    folder, book = put(tmp_path / "in", ada=GOOD), Gradebook(tmp_path / "g.db")
+    summary, standings = run(folder, book, assignment=Assignment("tiny", files))
+    assert standings["ada"].points == 10
+    assert summary.limits.startswith(
+        "Limits as the exercise states them: cell 60 s, notebook 240 s; "
+    )
+    assert why in summary.limits and "\n" not in summary.limits
+    assert judged == [("ada", 60, 1)]
+
+
+@needs_sandbox
+def test_what_the_solution_took_is_what_it_did(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOBILELAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(calibration, "GENEROUS", 100)
+    slow = notebook("import time\ntime.sleep(0.4)", "time.sleep(0.6)",
+                    "def double(x):\n    time.sleep(0.7)\n    return x")  # fmt: skip
+    files = {**Assignment.load(TINY).files, "solution.ipynb": slow}
+    with sandbox.Sandbox(("torch",)) as place:
+        took = calibration.took(Assignment("tiny", files), place)
+    assert took.cell >= 0.6 and took.question >= 0.7
+    assert took.notebook >= 0.4 + 0.6 + 2 * 0.7  # at least one public and one hidden question
+
+
+@needs_sandbox
+def test_the_start_of_a_sandbox_is_no_time_of_the_notebook():
+    class Late(sandbox.Sandbox):
+        def open(self, role, limits):
+            time.sleep(0.5)
+            return super().open(role, limits)
+
+    with Late(("torch",)) as place:
+        result = scorer.score(Assignment.load(TINY), HALF, "ada", place, secret=None, draws=b"x")
+    assert result["seconds"] - result["took"]["notebook"] >= 0.5
+
+
 # --- rules, pages and platforms ---------------------------------------------------------------
 
 
@@ -387,6 +642,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "3 graded now" in done.stdout
+    assert done.stdout.count("Limits on this host: cell ") == 1
     assert len(list((tmp_path / "pages").glob("*.html"))) == 3
     assert "class report" in (tmp_path / "r.html").read_text()
     dry = command("grade", TINY, folder / "ben.ipynb", "--dry-run")

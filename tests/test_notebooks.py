@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import symtable
 from pathlib import Path
 from statistics import median
 
@@ -10,6 +11,7 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+SKIPPED = "skip-when-quick"  # as in mobilelab.engine
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 EXERCISES = sorted((ROOT / "exercises").glob("*/*.ipynb"))
 PARAMETERS = {"dataset", "data_dir", "seed", "quick"}
@@ -268,3 +270,45 @@ def test_cells_that_are_named_are_counted_right(path):
     for number, cell in enumerate(code_cells(nbformat.read(path, as_version=4)), start=1):
         for here in re.findall(r"name_cells\(here=(\d+)\)", cell.source):
             assert int(here) == number
+
+
+def names(source):
+    """Names that a cell makes, and names that it uses; those inside a function are its own."""
+    text = "\n".join(line for line in source.splitlines() if line[:1] not in "%!")
+    top = symtable.symtable(text, "cell", "exec")
+    made = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported()}
+    used = {s.get_name() for s in top.get_symbols() if s.is_referenced()}
+    inner = list(top.get_children())
+    while inner:
+        table = inner.pop()
+        used |= {s.get_name() for s in table.get_symbols() if s.is_global()}
+        inner += table.get_children()
+    return made, used
+
+
+def missing_when_quick(cells):
+    """Names that a cell of a quick run uses, and that only a left-out cell makes."""
+    kept, left_out, missing = set(), set(), set()
+    for source, tags in cells:
+        made, used = names(source)
+        if SKIPPED in tags:
+            left_out |= made
+        else:
+            kept |= made
+            missing |= (used & left_out) - kept
+    return missing
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_quick_run_misses_nothing(path):
+    cells = nbformat.read(path, as_version=4).cells
+    code = [(c.source, c.metadata.get("tags", [])) for c in cells if c.cell_type == "code"]
+    assert missing_when_quick(code) == set()
+
+
+def test_what_a_quick_run_misses_is_found():
+    quick = [SKIPPED]
+    assert missing_when_quick([("x = 1", quick), ("print(x)", [])]) == {"x"}
+    assert missing_when_quick([("def f(): pass", quick), ("import a as b", quick), ("b(f)", [])])
+    assert not missing_when_quick([("x = 0", []), ("x = 1", quick), ("print(x)", [])])
+    assert not missing_when_quick([("x = 1", quick), ("print(x)", quick)])

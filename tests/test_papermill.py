@@ -9,6 +9,8 @@ import pytest
 from papermill import execute_notebook
 from test_datasets import make_mnist_like
 
+from mobilelab.engine import SKIPPED
+
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 
@@ -33,8 +35,11 @@ def assert_it_ran(path):
     injected = [c for c in notebook.cells if "injected-parameters" in c.metadata.get("tags", [])]
     assert len(injected) == 1
     assert 'dataset = "fashion-mnist"' in injected[0].source
-    ran = [c.execution_count for c in notebook.cells if c.cell_type == "code"]
-    assert None not in ran
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            left_out = SKIPPED in cell.metadata.get("tags", [])
+            assert (cell.execution_count is None) == left_out, cell.source
+            assert not (left_out and cell.outputs), "figures of another run stay in the notebook"
 
 
 def test_chapter_runs_from_the_command_line(tmp_path, cache):

@@ -1,10 +1,12 @@
 """The virtual phone. What needs its parts is skipped without them, unless REQUIRE is set."""
 
 import ctypes
+import errno
 import http.server
 import io
 import json
 import os
+import queue
 import random
 import re
 import signal
@@ -12,6 +14,7 @@ import struct
 import subprocess
 import tarfile
 import threading
+import time
 import zipfile
 from functools import partial
 from hashlib import sha256
@@ -19,7 +22,6 @@ from hashlib import sha256
 import numpy as np
 import pytest
 import torch
-from filelock import FileLock
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -205,19 +207,90 @@ def test_what_is_no_package_is_one_sentence(mirror):
         bring([put("tool", b"<html>log in first</html>")], address)
 
 
-def test_two_processes_do_not_fetch_at_once(mirror):
+def test_of_two_that_fetch_at_once_the_second_waits_and_finds_it_done(mirror, monkeypatch):
     put, address, asked = mirror
     part = put("tool", deb(GOOD))
-    fetch.root().mkdir(parents=True)
-    with FileLock(fetch.root() / "fetch.lock"):
-        result = []
-        other = threading.Thread(target=lambda: result.append(bring([part], address)))
-        other.start()
-        other.join(1)
-        assert other.is_alive() and asked == []
-    other.join(20)
-    ((folder, said),) = result
-    assert (folder / "complete").exists() and "waiting for it" in said.getvalue()
+    said = {"first": io.StringIO(), "second": io.StringIO()}
+    folders, begun, go_on = [], queue.Queue(), threading.Event()
+    download = fetch.download
+
+    def halfway(*arguments):
+        begun.put(arguments)
+        go_on.wait()
+        download(*arguments)
+
+    def go(name):
+        console = Console(file=said[name], width=200)
+        folders.append(fetch.fetch(console, [part], (address,)))
+
+    monkeypatch.setattr(fetch, "download", halfway)
+    threads = [threading.Thread(target=go, args=[name]) for name in said]
+    try:
+        threads[0].start()
+        begun.get(timeout=60)
+        threads[1].start()
+        while begun.empty() and threads[1].is_alive() and not said["second"].getvalue():
+            time.sleep(0.01)
+        assert begun.empty() and asked == [] == folders
+    finally:
+        go_on.set()
+        for thread in threads:
+            thread.join()
+    assert said["second"].getvalue().splitlines() == [
+        "Another process is fetching the virtual phone; waiting for it."
+    ]
+    assert folders == [fetch.place([part])] * 2 and (folders[0] / "complete").exists()
+    assert asked == ["/tool"]
+
+
+def test_a_folder_of_pips_that_is_gone_in_mid_count_is_passed_over(tmp_path, monkeypatch):
+    """pip removes its own folders while the largest file in them is looked for."""
+    (tmp_path / "pip-unpack-x").mkdir()
+    (tmp_path / "torch.whl").write_bytes(b"123")
+    scandir = os.scandir
+
+    def too_late(folder):
+        if os.path.basename(folder) == "pip-unpack-x":
+            os.rmdir(folder)
+        return scandir(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", too_late)
+        assert fetch._largest(tmp_path) == 3
+    assert not (tmp_path / "pip-unpack-x").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.EACCES, "folder that you may write to"),
+        (errno.EROFS, "folder that you may write to"),
+        (errno.ENOENT, "run `mobilelab phone fetch` again"),
+        (errno.EIO, "run `mobilelab phone fetch` again"),
+    ],
+)
+def test_what_the_system_refuses_is_named_and_the_advice_fits(mirror, monkeypatch, number, advice):
+    put, address, _ = mirror
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number), "/some/where")
+
+    monkeypatch.setattr(fetch, "download", refuse)
+    with pytest.raises(PhoneError) as caught:
+        bring([put("tool", deb(GOOD))], address)
+    said = str(caught.value)
+    assert said.startswith(f"Cannot keep the virtual phone in {fetch.root()}")
+    assert f"({os.strerror(number)}: /some/where); " in said and advice in said
+    assert ("space" in said) == (number == errno.ENOSPC)
+
+
+def test_a_file_in_place_of_the_cache_is_one_sentence(mirror, tmp_path, monkeypatch):
+    put, address, _ = mirror
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv(fetch.PLACE, str(tmp_path / "file"))
+    with pytest.raises(PhoneError, match=rf"Not a directory: .*set {fetch.PLACE} to another"):
+        bring([put("tool", deb(GOOD))], address)
 
 
 @pytest.mark.parametrize(
@@ -391,14 +464,9 @@ def phone(parts):
 
 
 @pytest.fixture(scope="session")
-def files(data, tmp_path_factory):
+def files(walk):
     """The two models: name to .ptl."""
-    from mobilelab import models
-
-    wanted = variants.named("mobile", "mobile-int8")
-    folder = tmp_path_factory.mktemp("phone")
-    built = variants.build_all(models.load_trained(), data, folder, wanted)
-    return {b.variant.name: b.path for b in built}
+    return {name: one.path for name, one in walk(*variants.named("mobile", "mobile-int8")).items()}
 
 
 def altered(source, target, old, new):
@@ -526,6 +594,7 @@ def test_a_phone_that_dies_says_why_and_the_next_request_starts_another(parts, f
         with pytest.raises(PhoneError, match="was killed, often for want of memory"):
             phone.load(files["mobile-int8"])
         assert phone.load(files["mobile-int8"]).bytecode_version == 8
+        phone._process.send_signal(signal.SIGSTOP)  # however fast the host: no answer
         phone.seconds = 0.01
         with pytest.raises(PhoneError, match="did not answer within 0 s"):
             phone.run(files["mobile-int8"], data.test.images.numpy())

@@ -1,11 +1,12 @@
 import csv
 import io
 import json
+import math
 
 from records import record
 from rich.console import Console
 
-from mobilelab.report import Budget, Results
+from mobilelab.report import COURSE, Budget, Results
 
 BUDGET = Budget(file_kb=100, median_ms=1.0, accuracy=0.98)
 
@@ -22,6 +23,33 @@ def test_every_miss_is_said_in_words():
         "0.25 ms too slow on this host",
         "accuracy 5.0 points too low",
     ]
+
+
+def test_a_share_of_the_float_models_time_is_decided_without_milliseconds():
+    budget = Budget(times_float=1.5)
+    assert budget.misses(record(median_ms=900.0, times_float=1.5)) == []
+    assert budget.misses(record(median_ms=0.1, times_float=1.6)) == [
+        "1.60x the float model's time, too slow on this host"
+    ]
+    assert budget.misses(record(times_float=None)) == [
+        "its time was not taken in turn with the float model's"
+    ]
+
+
+def test_a_limit_in_milliseconds_follows_from_the_rows():
+    rows = [record(median_ms=4.0, times_float=2.0), record(median_ms=1.0, times_float=0.5)]
+    assert Budget(times_float=1.5).limit_ms(rows) == 3.0
+    assert Budget(times_float=1.5, median_ms=2.5).limit_ms(rows) == 2.5
+    assert Budget(times_float=1.5).limit_ms([record(times_float=None)]) == math.inf
+    assert Budget(file_kb=1.0).limit_ms(rows) == math.inf
+
+
+def test_a_budget_says_the_limits_that_it_has():
+    assert str(COURSE) == (
+        "at most 500 kB, at most 1.5 times the float model's time, at least 98.0% right"
+    )
+    assert str(Budget(median_ms=2.0)) == "at most 2.0 ms on this host at one thread"
+    assert str(Budget()) == "no limits"
 
 
 def test_text_and_html_hold_every_row():

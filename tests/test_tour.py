@@ -26,8 +26,9 @@ def test_the_whole_walk(tmp_path):
     assert "Warning" not in done.stderr
     rows = {r["variant"]: r for r in json.loads((tmp_path / "walk" / "results.json").read_text())}
     assert list(rows) == [variant.name for variant in variants.WALK]
+    table = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.strip()}
     for name, row in rows.items():
-        assert name in done.stdout
+        assert table[name][-2:] == [f"+{row['peak_added_mib']:.1f}", f"{100 * row['accuracy']:.1f}"]
         assert (tmp_path / "walk" / row["file"]).stat().st_size == round(row["file_kb"] * 1000)
         assert row["p95_ms"] >= row["median_ms"] > 0
         assert row["threads"] == 1
@@ -35,7 +36,6 @@ def test_the_whole_walk(tmp_path):
     assert rows["recipe"]["verdict"] == "DIFFERENT"
     assert rows["mobile"]["verdict"] == "same"
     assert rows["mobile-int8"]["accuracy"] > 0.97
-    assert rows["mobile-int8"]["peak_added_mib"] < rows["scripted"]["peak_added_mib"]
     assert (tmp_path / "walk" / "tradeoff.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "walk" / "results.csv").read_text().count("\n") == len(rows) + 1
 

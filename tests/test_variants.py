@@ -1,10 +1,12 @@
+import copy
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from mobilelab import measure, models, parity, training, variants
+from mobilelab import datasets, measure, models, parity, training, variants
 from mobilelab.errors import MobileLabError
 from mobilelab.runtimes import saved
 from mobilelab.spelled_out import CELLS, WAY_ON
@@ -17,9 +19,8 @@ def trained():
 
 
 @pytest.fixture(scope="module")
-def walk(tmp_path_factory, data, trained):
-    folder = tmp_path_factory.mktemp("walk")
-    built = variants.build_all(trained, data, folder)
+def compared(walk, data, trained):
+    built = walk(*variants.WALK).values()
     reference = measure.scores(trained, data.test.images)
     return {
         b.variant.name: (b, parity.compare(reference, measure.scores(b.predict, data.test.images)))
@@ -27,41 +28,41 @@ def walk(tmp_path_factory, data, trained):
     }
 
 
-def test_the_walk_is_complete(walk):
-    assert list(walk) == [variant.name for variant in variants.WALK]
-    assert all(built.path.is_file() for built, _ in walk.values())
+def test_the_walk_is_complete(compared):
+    assert list(compared) == [variant.name for variant in variants.WALK]
+    assert all(built.path.is_file() for built, _ in compared.values())
 
 
 @pytest.mark.parametrize("name", ["eager", "scripted", "frozen", "mobile", "mobile-nhwc"])
-def test_rewriting_float_arithmetic_keeps_the_answers(walk, name):
-    assert walk[name][1].verdict == "same"
+def test_rewriting_float_arithmetic_keeps_the_answers(compared, name):
+    assert compared[name][1].verdict == "same"
 
 
 @pytest.mark.parametrize("name", ["int8", "int8-qat", "mobile-int8"])
-def test_int8_stays_close(walk, name):
-    assert walk[name][1].verdict == "close"
-    assert 1e-3 < walk[name][1].rel_l2 < 0.3
+def test_int8_stays_close(compared, name):
+    assert compared[name][1].verdict == "close"
+    assert 1e-3 < compared[name][1].rel_l2 < 0.3
 
 
-def test_the_official_recipe_is_caught(walk):
-    assert walk["recipe"][1].verdict == "DIFFERENT"
+def test_the_official_recipe_is_caught(compared):
+    assert compared["recipe"][1].verdict == "DIFFERENT"
 
 
-def test_optimizing_int8_changes_nothing(walk, data):
+def test_optimizing_int8_changes_nothing(compared, data):
     images = data.test.images
-    plain, optimized = walk["int8"][0].predict, walk["mobile-int8"][0].predict
+    plain, optimized = compared["int8"][0].predict, compared["mobile-int8"][0].predict
     assert torch.equal(measure.scores(plain, images), measure.scores(optimized, images))
 
 
-def test_files_shrink_as_the_course_says(walk):
-    size = {name: measure.file_kb(built.path) for name, (built, _) in walk.items()}
+def test_files_shrink_as_the_course_says(compared):
+    size = {name: measure.file_kb(built.path) for name, (built, _) in compared.items()}
     assert size["int8"] < 0.35 * size["frozen"]
     assert size["mobile-pruned"] < 0.7 * size["mobile"]
     assert size["mobile-int8"] < 500 < size["mobile"]
 
 
-def test_pruned_keeps_its_accuracy(walk, data):
-    scores = measure.scores(walk["mobile-pruned"][0].predict, data.test.images)
+def test_pruned_keeps_its_accuracy(compared, data):
+    scores = measure.scores(compared["mobile-pruned"][0].predict, data.test.images)
     assert measure.accuracy(scores, data.test.labels) > 0.93
 
 
@@ -107,7 +108,14 @@ def test_folder_that_cannot_be_written_is_one_sentence(tmp_path, model, data):
         variants.build(eager, model, data, tmp_path / "file" / "sub")
 
 
-def test_measure_all_in_one_table(tmp_path, model, data):
+def test_measure_all_in_one_table(tmp_path, model, data, monkeypatch):
+    peaks, peak_memories = {}, measure.peak_memories
+
+    def remembered(*arguments):
+        peaks.update(peak_memories(*arguments))
+        return peaks
+
+    monkeypatch.setattr(measure, "peak_memories", remembered)
     built = variants.build_all(model, data, tmp_path, variants.named("eager", "mobile"))
     steps = []
     records = variants.measure_all(
@@ -116,7 +124,120 @@ def test_measure_all_in_one_table(tmp_path, model, data):
     assert [r.variant for r in records] == ["eager", "mobile"]
     assert steps == ["answers", "latency", "peak memory"]
     assert all(r.verdict == "same" and r.median_ms > 0 and r.peak_added_mib > 0 for r in records)
-    assert records[0].peak_added_mib > records[1].peak_added_mib
+    assert [r.peak_added_mib for r in records] == [peaks[n].added_mib for n in ("eager", "mobile")]
+
+
+# --- what is remembered -------------------------------------------------------------------
+
+
+@pytest.fixture
+def recipe():
+    """A recipe that copies the model, and the seeds that it was really called with."""
+    calls = []
+
+    @variants.once
+    def copied(model, data, seed=0):
+        calls.append(seed)
+        return copy.deepcopy(model)
+
+    return copied, calls
+
+
+@pytest.fixture
+def fresh():
+    return models.load_trained()
+
+
+def halved(model, data):
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights /= 2
+    return model, data
+
+
+def one_statistic(model, data):
+    model.features[0][1].running_mean[0] += 1
+    return model, data
+
+
+def training_mode(model, data):
+    return model.train(), data
+
+
+def another_class(model, data):
+    class TinyMobileNet(models.TinyMobileNet):
+        def forward(self, x):
+            return -super().forward(x)
+
+    model.__class__ = TinyMobileNet
+    return model, data
+
+
+def larger(model, data):
+    whole = {"train": len(data.train), "calibration": 100, "test": 500}
+    return model, datasets.enlarged(data, 64, **whole)
+
+
+def one_label(model, data):
+    labels = data.train.labels.clone()
+    labels[-1] += 1
+    return model, replace(data, train=replace(data.train, labels=labels))
+
+
+def one_calibration_pixel(model, data):
+    images = data.calibration.images.clone()
+    images[-1, 0, -1, -1] += 1
+    return model, replace(data, calibration=replace(data.calibration, images=images))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        halved, one_statistic, training_mode, another_class, larger, one_label,
+        one_calibration_pixel,
+    ],
+)  # fmt: skip
+def test_what_has_changed_is_made_anew(recipe, fresh, data, changed):
+    copied, calls = recipe
+    copied(fresh, data)
+    made = copied(*changed(fresh, data))
+    assert len(calls) == 2
+    assert all(torch.equal(v, fresh.state_dict()[k]) for k, v in made.state_dict().items())
+
+
+def test_the_same_content_is_not_made_twice(recipe, fresh, data):
+    copied, calls = recipe
+    copied(fresh, data)
+    copied(models.load_trained(), datasets.load())
+    assert len(calls) == 1
+    copied(fresh, data, 1)
+    assert calls == [0, 1]
+
+
+def test_who_changes_a_result_does_not_change_the_next_one(recipe, fresh, data):
+    copied, calls = recipe
+    halved(copied(fresh, data), data)
+    wanted = fresh.state_dict()
+    for _ in range(2):
+        again = copied(fresh, data)
+        assert all(torch.equal(v, wanted[k]) for k, v in again.state_dict().items())
+        halved(again, data)
+    assert len(calls) == 1
+
+
+def test_only_the_last_results_are_kept(recipe, fresh, data):
+    copied, calls = recipe
+    for seed in (*range(variants.KEPT), 0, variants.KEPT, 0, 1):
+        copied(fresh, data, seed)
+    # 0 was asked for again, so 1 was the oldest when one more came
+    assert calls == [*range(variants.KEPT), variants.KEPT, 1]
+
+
+def test_int8_of_halved_weights_is_another_network(fresh, data):
+    image = data.test.images[:1]
+    before = variants.quantize_static(fresh, data)(image)
+    after = variants.quantize_static(*halved(fresh, data))(image)
+    assert parity.compare(before, after).verdict == "DIFFERENT"
 
 
 # --- the cells that the explorer hands out ------------------------------------------------
@@ -128,7 +249,7 @@ def test_every_variant_has_its_cell():
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_cell_builds_the_variant(name, walk, data, trained, tmp_path, monkeypatch):
+def test_cell_builds_the_variant(name, compared, data, trained, tmp_path, monkeypatch):
     if name == "mobile-pruned":  # the cell of ``pruned`` shows that its training is the walk's
         again = variants.pruned(trained, data).state_dict()
         monkeypatch.setattr(
@@ -139,7 +260,7 @@ def test_cell_builds_the_variant(name, walk, data, trained, tmp_path, monkeypatc
     torch.manual_seed(0)
     exec(CELLS[name], {"__name__": "cell"}) if name != "mobile-nhwc" else run_as_file(name)
     (file,) = tmp_path.glob(f"{name}.*")
-    built, _ = walk[name]
+    built, _ = compared[name]
     assert file.suffix == built.path.suffix
     assert file.stat().st_size == pytest.approx(built.path.stat().st_size, rel=0.02)
     images = data.test.images[:200]

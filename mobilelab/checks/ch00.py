@@ -36,29 +36,29 @@ def check_weights(float32_kb: float | None, int8_kb: float | None, model: nn.Mod
 
 def check_misses(misses: Callable[[float, float, float], list[str]]) -> Check:
     """00.2: a function that names the missed parts of the course's budget."""
-    kb, ms, accuracy = COURSE.file_kb, COURSE.median_ms, COURSE.accuracy
+    kb, times, accuracy = COURSE.file_kb, COURSE.times_float, COURSE.accuracy
     upper = "Size and latency are upper limits: missed when the value is above."
     return verify(
         "Exercise 00.2",
         [
-            Case("all met", lambda: misses(kb - 1, ms - 1, 1.0), [], "Return an empty list."),
-            Case("too large", lambda: misses(kb + 1, ms - 1, 1.0), ["size"], upper),
-            Case("too slow", lambda: misses(kb - 1, ms + 1, 1.0), ["latency"], upper),
+            Case("all met", lambda: misses(kb - 1, times - 0.1, 1.0), [], "Return an empty list."),
+            Case("too large", lambda: misses(kb + 1, times - 0.1, 1.0), ["size"], upper),
+            Case("too slow", lambda: misses(kb - 1, times + 0.1, 1.0), ["latency"], upper),
             Case(
                 "not accurate enough",
-                lambda: misses(kb - 1, ms - 1, accuracy - 0.01),
+                lambda: misses(kb - 1, times - 0.1, accuracy - 0.01),
                 ["accuracy"],
                 "Accuracy is a lower limit: missed when the value is below.",
             ),
             Case(
                 "exactly on every limit",
-                lambda: misses(kb, ms, accuracy),
+                lambda: misses(kb, times, accuracy),
                 [],
                 "On the limit is within the budget: compare with < and >.",
             ),
             Case(
                 "everything missed, in order",
-                lambda: misses(kb + 1, ms + 1, 0.0),
+                lambda: misses(kb + 1, times + 0.1, 0.0),
                 ["size", "latency", "accuracy"],
                 "Collect all that is missed, do not stop at the first.",
             ),

@@ -1,7 +1,8 @@
 """Grade a class: many submissions at once, on this machine or on a Dask cluster.
 
 The scheduler sees plain functions and plain data. Each worker keeps one sandbox; only this process
-writes to the gradebook, one transaction per submission.
+writes to the gradebook, one transaction per submission. Limits in seconds follow from what the
+solution takes here (see ``calibration``); what hits one is graded once more at the end, alone.
 """
 
 from __future__ import annotations
@@ -14,23 +15,28 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
+from uuid import uuid4
 
 import dask
 import torch
 from distributed import Client, LocalCluster, as_completed
+from distributed.comm import get_address_host
 
 from mobilelab.errors import MobileLabError
+from mobilelab.grading import calibration
 from mobilelab.grading.assignment import Assignment
 from mobilelab.grading.gradebook import Gradebook
 from mobilelab.grading.imports import modules
-from mobilelab.grading.sandbox import NoSandbox, Sandbox
-from mobilelab.grading.scorer import score
+from mobilelab.grading.sandbox import Limits, NoSandbox, Sandbox
+from mobilelab.grading.scorer import score, timed_out
 from mobilelab.grading.submissions import Submission
 
 #: Seconds that a scheduler may take to answer.
 PATIENCE = 15
+#: What stands beside the limits of a second run.
+ALONE = "A first run hit a time limit; this is the result of a second one, alone on the machine."
 _lock = threading.Lock()
 _sandboxes: dict[bool, Sandbox] = {}
 _assignments: dict[str, Assignment] = {}
@@ -49,6 +55,8 @@ class Summary:
     failed: tuple[tuple[str, str], ...] = ()
     """Path and reason of the submissions that the grader itself could not judge. They are not in
     the gradebook; the next run tries them again."""
+    limits: str = ""
+    """Which limits applied, in words; nothing if nothing was graded."""
 
 
 def judge(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,6 +65,25 @@ def judge(job: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         NoSandbox: if there is none on the worker's machine.
     """
+    assignment, place = _here(job)
+    return score(
+        assignment, job["content"], job["student"], place,
+        secret=job["secret"], draws=job["draws"], only=job["only"], limits=job["limits"],
+    )  # fmt: skip
+
+
+def time_solution(job: Mapping[str, Any], again: bool) -> calibration.Took:
+    """What a worker does before the first submission.
+
+    Raises:
+        NotTimed: if there is no solution, or it does not run.
+        NoSandbox: if there is none on the worker's machine.
+    """
+    return calibration.took(*_here(job), again=again)
+
+
+def _here(job: Mapping[str, Any]) -> tuple[Assignment, Sandbox]:
+    """The job's exercise and sandbox in this process."""
     mark = job["mark"]
     torch.set_num_threads(1)  # submissions run side by side; threads inside each would fight
     with _lock:
@@ -64,10 +91,7 @@ def judge(job: Mapping[str, Any]) -> dict[str, Any]:
             _assignments[mark] = Assignment(job["name"], job["files"], job["hidden"])
         if job["sealed"] not in _sandboxes:
             _sandboxes[job["sealed"]] = Sandbox(modules(job["files"]), sealed=job["sealed"])
-    return score(
-        _assignments[mark], job["content"], job["student"], _sandboxes[job["sealed"]],
-        secret=job["secret"], draws=job["draws"], only=job["only"],
-    )  # fmt: skip
+        return _assignments[mark], _sandboxes[job["sealed"]]
 
 
 def use(sandbox: Sandbox) -> None:
@@ -93,6 +117,7 @@ def grade(
     scheduler: str | None = None,
     workers: int | None = None,
     again: bool = False,
+    recalibrate: bool = False,
     on_step: Callable[[int, int, str], None] | None = None,
 ) -> Summary:
     """Grade what the gradebook does not know yet.
@@ -106,6 +131,7 @@ def grade(
         scheduler: address of a Dask scheduler. A local one is started otherwise.
         workers: worker processes of the local cluster; 0 grades in threads of this process.
         again: judge also what is known.
+        recalibrate: time the solution also if its time on this host is known.
         on_step: told after every submission: done, all, and the path.
 
     Returns:
@@ -135,43 +161,96 @@ def grade(
     failed = []
     if not jobs:
         return summary
+
+    def keep(submission: Submission, result: Any, said: str) -> None:
+        if isinstance(result, (NoSandbox, ImportError)):
+            raise result
+        if isinstance(result, BaseException):
+            failed.append((submission.path, f"{type(result).__name__}: {result}"[:300]))
+        else:
+            book.store(assignment, submission, secret, {**result, "limits": said})
+            summary.graded += 1
+        if on_step:
+            on_step(summary.graded + len(failed), len(jobs), submission.path)
+
     with _client(scheduler, workers, len(jobs)) as client:
-        for submission, result in _results(client, jobs):
-            if isinstance(result, (NoSandbox, ImportError)):
-                raise result
-            if isinstance(result, BaseException):
-                failed.append((submission.path, f"{type(result).__name__}: {result}"[:300]))
+        limits, late = assignment.exercise.limits, []
+        try:
+            took = _solution(client, jobs[0][1], recalibrate)
+            limits = calibration.scaled(limits, took)
+            said = calibration.words(limits, took)
+        except calibration.NotTimed as error:
+            said = calibration.words(limits, error)
+        summary.limits = said
+        for one, result in _results(client, jobs, limits):
+            if isinstance(result, dict) and timed_out(result):
+                late.append(one)
             else:
-                book.store(assignment, submission, secret, result)
-                summary.graded += 1
-            if on_step:
-                on_step(summary.graded + len(failed), len(jobs), submission.path)
+                keep(one[0], result, said)
+        # The host may have become busy, or has been so with the class itself: each of these once
+        # more, with nothing beside it, and with limits from what the solution takes now.
+        if late:
+            with contextlib.suppress(calibration.NotTimed):
+                took = _solution(client, late[0][1], again=True)
+                limits = calibration.scaled(limits, took)
+                said = calibration.words(limits, took)
+        for one in late:
+            for _, result in _results(client, [one], limits):
+                keep(one[0], result, f"{said} {ALONE}")
     summary.failed = tuple(failed)
     return summary
 
 
-def _results(client: Client, jobs: Sequence[tuple[Submission, dict]]) -> Iterator[tuple]:
-    """Outcomes as they come; a few jobs for each thread are under way at a time."""
+def _solution(client: Client, job: Mapping[str, Any], again: bool) -> calibration.Took:
+    """What the solution takes on the slowest of the hosts.
+
+    Raises:
+        NotTimed: if that cannot be said.
+        NoSandbox: if there is none.
+    """
+    hosts = {get_address_host(address): address for address in client.nthreads()}
+    futures = [
+        client.submit(
+            time_solution, job, again, workers=[address], allow_other_workers=True, pure=False
+        )
+        for address in hosts.values()
+    ]
+    try:
+        found = [astuple(took) for took in client.gather(futures)]
+    except (calibration.NotTimed, NoSandbox, ImportError):
+        raise
+    except Exception as error:  # whatever ended it, the submissions are graded all the same
+        raise calibration.NotTimed(
+            f"the solution could not be timed ({type(error).__name__}: {error})"[:300]
+        ) from error
+    return calibration.Took(*map(max, zip(*found, strict=True)))
+
+
+def _results(
+    client: Client, jobs: Sequence[tuple[Submission, dict]], limits: Limits
+) -> Iterator[tuple]:
+    """Jobs and outcomes as they come; a few for each thread are under way at a time."""
     threads = max(1, sum(client.nthreads().values()))
     waiting = list(reversed(jobs))
     running = {}
 
     def submit() -> Any:
-        submission, job = waiting.pop()
-        future = client.submit(judge, job, pure=False, key=f"judge-{len(waiting)}-{id(job)}")
-        running[future.key] = submission
+        one = waiting.pop()
+        job = {**one[1], "limits": limits}
+        future = client.submit(judge, job, pure=False, key=f"judge-{uuid4()}")
+        running[future.key] = one
         return future
 
     first = [submit() for _ in range(min(len(waiting), threads * 3))]
     completed = as_completed(first, loop=client.loop)
     for future in completed:
-        submission = running.pop(future.key)
+        one = running.pop(future.key)
         error = future.exception() if future.status != "finished" else None
         result = error if future.status != "finished" else future.result()
         future.release()
         if waiting:
             completed.add(submit())
-        yield submission, result
+        yield one, result
 
 
 @contextlib.contextmanager

@@ -139,6 +139,8 @@ def to_html(title: str, standings: Sequence[Standing], pairs: Sequence[Pair]) ->
             for end in ends
         )
         parts.append(f'<p class="note">Notebooks that did not run as they should. {listed}.</p>')
+    for said, times in collections.Counter(s.limits for s in standings if s.limits).items():
+        parts.append(f"<p>{escape(said)} ({times} of {len(standings)} students)</p>")
     parts.append(
         "<h2>Tasks</h2><table><tr><th>task</th><th>points</th><th>mean</th>"
         "<th>students by share of the points: 0, ≤¼, ≤½, ≤¾, &lt;1, all</th><th>most missed</th>"

@@ -81,6 +81,8 @@ def to_html(title: str, standing: Standing) -> str:
             parts.append(f'<div class="note"><strong>{escape(task["end"])}</strong>{said}</div>')
         if task["cases"]:
             parts.append(_cases(task["cases"]))
+    if standing.limits:
+        parts.append(f"<p>{escape(standing.limits)}</p>")
     parts.append("<h2>Your cells</h2>")
     parts += [_cell(cell) for cell in standing.cells]
     return page(f"{title}: {standing.student}", "\n".join(parts))

@@ -56,6 +56,8 @@ class Standing:
     cells: list[dict[str, Any]] = field(default_factory=list)
     parameters: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    limits: str = ""
+    """Which limits applied, in words."""
     late_days: int = 0
     factor: float = 1.0
     """What is left of the points after lateness."""
@@ -161,7 +163,8 @@ class Gradebook:
         content = fingerprint(submission.content)
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         who = (assignment.name, submission.student, content)
-        extra = {"cells": result["cells"], "parameters": result["parameters"]}
+        extra = {"cells": result["cells"], "parameters": result["parameters"],
+                 "limits": result.get("limits", "")}  # fmt: skip
         with self._write():
             for task, found in result["tasks"].items():
                 self._db.execute(
@@ -200,7 +203,7 @@ class Gradebook:
         extra = _unpack(row[2])
         return Standing(
             submission.student, submission.path, submission.handed_in, row[0], row[1], tasks,
-            extra["cells"], extra["parameters"], row[3],
+            extra["cells"], extra["parameters"], row[3], extra.get("limits", ""),
         )  # fmt: skip
 
 

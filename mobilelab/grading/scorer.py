@@ -42,12 +42,13 @@ class Oracle:
 
     def __init__(
         self, sandbox: Sandbox, assignment: Assignment, cells: list[notebook.Cell],
-        parameters: Mapping[str, Any],
+        parameters: Mapping[str, Any], limits: Limits | None = None,
     ) -> None:  # fmt: skip
         self.sandbox, self.assignment, self.cells = sandbox, assignment, cells
         self.parameters = dict(parameters)
-        self.limits: Limits = assignment.exercise.limits
-        self.deadline = time.monotonic() + self.limits.notebook
+        self.limits: Limits = limits or assignment.exercise.limits
+        self.began = time.monotonic()
+        self.longest = {"cell": 0.0, "question": 0.0}
         self.records: dict[int, CellRecord] = {}
         self.changed: dict[str, int] = {}
         self.skip: set[int] = set()
@@ -67,6 +68,8 @@ class Oracle:
             place = None
             try:
                 self._inmate = self.sandbox.open("run_notebook", self.limits)
+                if self._starts == 1:  # what the sandbox itself has to import is nobody's time
+                    self.began = time.monotonic()
                 files = self.assignment.handed_out
                 blocks = [*files.values(), notebook.rebuilt(self.cells)]
                 self._inmate.send(
@@ -87,9 +90,11 @@ class Oracle:
                     if "done" in message:
                         return
                     if type(message.get("begins")) is int:
-                        place = message["begins"]
+                        place, since = message["begins"], time.monotonic()
                     elif type(message.get("ended")) is int:
                         self._record(message, parts)
+                        if place is not None:
+                            self._note("cell", since)
                         place = None
             except Ended as end:
                 self._stop()
@@ -102,6 +107,14 @@ class Oracle:
                     self.end = end
                     return
         self.end = Ended("died", "its cells ended the kernel again and again")
+
+    @property
+    def deadline(self) -> float:
+        """When the notebook's time is up, by :func:`time.monotonic`."""
+        return self.began + self.limits.notebook
+
+    def _note(self, what: str, since: float) -> None:
+        self.longest[what] = max(self.longest[what], time.monotonic() - since)
 
     def _patience(self) -> float:
         left = self.deadline - time.monotonic()
@@ -160,12 +173,14 @@ class Oracle:
 
     def _exchange(self, inmate: Inmate, message: dict[str, Any], blocks: list[bytes]) -> Reply:
         self._number += 1
+        since = time.monotonic()
         inmate.send({**message, "number": self._number}, blocks)
         until = time.monotonic() + self._patience()
         while True:
             said, parts = inmate.receive(max(0.0, until - time.monotonic()))
             if said.get("reply") == self._number:
                 break
+        self._note("question", since)
         outcome = said.get("outcome")
         error = said.get("error") if type(said.get("error")) is str else ""
         if outcome != "ok":
@@ -231,6 +246,7 @@ def score(
     secret: bytes | None,
     draws: bytes,
     only: Collection[str] | None = None,
+    limits: Limits | None = None,
 ) -> dict[str, Any]:
     """Grade one submission.
 
@@ -242,9 +258,12 @@ def score(
         secret: the class secret; without one everybody has the default parameters.
         draws: what hidden inputs are drawn from (the class secret, or any secret bytes).
         only: keys of the tasks to judge, all by default.
+        limits: what it may use, by default what the exercise states.
 
     Returns:
-        Plain data: ``end``, ``message``, ``tasks`` (key to task), ``cells``, ``seconds``.
+        Plain data: ``end``, ``message``, ``tasks`` (key to task), ``cells``, ``seconds``, and, if
+        it is a notebook, ``took``: seconds of the ``notebook`` with all questions, of the longest
+        ``cell`` and of the longest ``question``.
 
     Raises:
         NoSandbox: if there is none. Nothing that a submission does raises.
@@ -262,7 +281,7 @@ def score(
             task.key: _nothing(task, "not a notebook", str(error)) for task in wanted
         }
         return {**result, "seconds": time.monotonic() - began}
-    oracle = Oracle(sandbox, assignment, cells, parameters)
+    oracle = Oracle(sandbox, assignment, cells, parameters, limits)
     try:
         oracle.run()
         tampered = oracle.changed
@@ -278,6 +297,7 @@ def score(
             else _nothing(t, "tampered parameters", _tampering(tampered))
             for t in wanted
         }
+        result["took"] = {"notebook": time.monotonic() - oracle.began, **oracle.longest}
     finally:
         oracle.close()
     if tampered:
@@ -292,6 +312,16 @@ def score(
         if cell.code and cell.source.strip()
     ]
     return {**result, "seconds": time.monotonic() - began}
+
+
+def timed_out(result: Mapping[str, Any]) -> bool:
+    """Whether anything in a result of :func:`score` ended because its time was up."""
+    cases = [case for task in result["tasks"].values() for case in task["cases"]]
+    return (
+        result["end"] == ENDS["timeout"]
+        or any(cell["outcome"] == "timeout" for cell in result["cells"])
+        or any(case["end"] == ENDS["timeout"] for case in cases)
+    )
 
 
 def _worst(oracle: Oracle) -> tuple[str, str]:

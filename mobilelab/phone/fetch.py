@@ -8,6 +8,7 @@ Nothing is installed: packages are unpacked into a folder of the cache, without 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -183,7 +184,8 @@ def fetch(
         The folder of the unpacked phone.
 
     Raises:
-        PhoneError: no network, a wrong checksum, a full disk, or an unsupported computer.
+        PhoneError: no network, a wrong checksum, a folder that cannot be written, a full disk, or
+            an unsupported computer.
     """
     console = console or Console()
     wanted = parts() if wanted is None else wanted
@@ -199,11 +201,22 @@ def fetch(
             if not (target / "complete").is_file():
                 _fetch(console, wanted, target, mirrors)
     except OSError as error:
-        raise PhoneError(
-            f"Cannot keep the virtual phone in {root()} ({error.strerror or error}); free some "
-            f"space, or set {PLACE} to a folder that you may write to."
-        ) from error
+        raise PhoneError(_cannot_keep(error)) from error
     return target
+
+
+def _cannot_keep(error: OSError) -> str:
+    """One sentence: what the system refused, and what helps against that."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        advice = f"free some space, or set {PLACE} to a folder on another disk"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        advice = f"set {PLACE} to a folder that you may write to"
+    else:
+        advice = f"run `mobilelab phone fetch` again, or set {PLACE} to another folder"
+    reason = error.strerror or str(error)
+    if error.filename is not None:
+        reason += f": {error.filename}"
+    return f"Cannot keep the virtual phone in {root()} ({reason}); {advice}."
 
 
 @contextlib.contextmanager
@@ -356,11 +369,12 @@ def _through_pip(part: Part, path: Path, count: Callable[[int], None]) -> None:
 
 
 def _largest(folder: Path) -> int:
-    """Bytes of the largest file below, while another process writes and moves it."""
+    """Bytes of the largest file below, while another process makes, moves and removes them."""
     largest = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            largest = max(largest, path.stat().st_size)
+    for inside, _, names in os.walk(folder):  # unlike rglob, it passes over a folder that is gone
+        for name in names:
+            with contextlib.suppress(OSError):
+                largest = max(largest, os.stat(os.path.join(inside, name)).st_size)
     return largest
 
 

@@ -135,7 +135,9 @@ class Model(ABC):
             )
         return torch.cat([self._run(part) for part in images.split(wanted[0])])
 
-    __call__ = predict
+    def __call__(self, images: Tensor) -> Tensor:
+        """As :meth:`predict`, which a runtime may have its own way of doing."""
+        return self.predict(images)
 
 
 @contextmanager
@@ -195,6 +197,6 @@ def imported(module: str, runtime: str, extra: str) -> ModuleType:
             return importlib.import_module(module)
     except ImportError as error:
         raise MissingRuntimeError(
-            f"{runtime} is not installed here ({error}); "
-            f"pip install -c constraints.txt -e '.[{extra}]' in the course's folder brings it."
+            f"{runtime} is not installed here ({error}); make runtimes in the course's folder "
+            f"brings it (without make: pip install -c constraints.txt -e '.[{extra}]')."
         ) from error

@@ -8,7 +8,6 @@ what is wrong with a file that is not a ``.ptl``.
 from __future__ import annotations
 
 import io
-import os
 import pickle
 import struct
 import zipfile
@@ -22,8 +21,8 @@ from torch import Tensor
 from torch.jit.mobile import LiteScriptModule
 
 from mobilelab.errors import MeasureError, ModelFileError, ShapeError
-from mobilelab.measure import POOL_THREADS
 from mobilelab.runtimes.base import Inside, Model
+from mobilelab.threads import POOL_SIZE, POOL_THREADS
 
 #: torch's storage classes, as a ``.ptl`` names them: element type and bytes per element
 _STORAGES = {
@@ -189,7 +188,7 @@ def inspect(path: str | Path) -> LiteFile:
 class LiteModel(Model):
     """A ``.ptl``, behind the interface that all runtimes of the course share.
 
-    torch sizes the kernels' pool of threads once per process (``mobilelab.measure`` makes it 1, or
+    torch sizes the kernels' pool of threads once per process (``mobilelab.threads`` makes it 1, or
     what ``MOBILELAB_POOL_THREADS`` says), so ``threads`` has to agree with it.
     """
 
@@ -201,11 +200,10 @@ class LiteModel(Model):
         """Nothing to do: the interpreter is a part of torch."""
 
     def _load(self) -> None:
-        pool = int(os.environ.get(POOL_THREADS, "1"))
-        if self.threads != pool:
+        if self.threads != POOL_SIZE:
             raise MeasureError(
-                f"The lite interpreter's pool has {pool} threads in this process; start one with "
-                f"{POOL_THREADS}={self.threads}."
+                f"The lite interpreter's pool has {POOL_SIZE} threads in this process; start one "
+                f"with {POOL_THREADS}={self.threads}."
             )
         self._module = load(self.path)
 

@@ -96,8 +96,8 @@ def draw(
     ax.set_xlabel(f"{x.label} ({x.unit}){', more is better' if x.more_is_better else ''}")
     ax.set_ylabel(f"{y.label} ({y.unit}){', more is better' if y.more_is_better else ''}")
     for axis, line in ((x, ax.axvline), (y, ax.axhline)):
-        limit = _budget_of(axis, budget)
-        if limit is not None:
+        limit = _budget_of(axis, budget, shown)
+        if limit < math.inf:
             line(limit, color=GREEN, ls="--", lw=1.5)
     front = pareto(shown, x, y)
     if len(front) > 1:
@@ -143,12 +143,12 @@ def _limits(records: Sequence[Record], axis: Axis, budget: Budget) -> tuple[floa
     return low - room, min(high + room, 100.4)
 
 
-def _budget_of(axis: Axis, budget: Budget) -> float | None:
+def _budget_of(axis: Axis, budget: Budget, records: Sequence[Record]) -> float:
     if axis is SIZE:
         return budget.file_kb
     if axis is LATENCY:
-        return budget.median_ms
-    return 100 * budget.accuracy if axis is ACCURACY else None
+        return budget.limit_ms(records)
+    return 100 * budget.accuracy if axis is ACCURACY else math.inf
 
 
 def _shades(values: Sequence[float]) -> Callable[[float], object]:
@@ -242,7 +242,9 @@ class TradeoffExplorer(Explorer):
         self.y = labeled(w.Dropdown(options=names, value="latency", description="up"))
         self.color = labeled(w.Dropdown(options=names, value="accuracy", description="color"))
         self.size = self._slider("size at most (kB)", budget.file_kb, SIZE, 10, ".0f")
-        self.latency = self._slider("latency at most (ms)", budget.median_ms, LATENCY, 0.05, ".2f")
+        self.latency = self._slider(
+            "latency at most (ms)", budget.limit_ms(self.records), LATENCY, 0.05, ".2f"
+        )
         self.accuracy = labeled(
             w.FloatSlider(
                 100 * budget.accuracy, min=0, max=100, step=0.1, readout_format=".1f",
@@ -290,11 +292,12 @@ class TradeoffExplorer(Explorer):
         self.children = [*self.children, row(self.export, self.saved), self.code]
 
     def _slider(self, text: str, value: float, axis: Axis, step: float, form: str) -> w.FloatSlider:
-        most = 1.5 * max([value, *(axis.value(r) for r in self.records)])
+        values = [axis.value(r) for r in self.records]
+        most = 1.5 * max([value, *values] if value < math.inf else values)
         most = math.ceil(most / step) * step
         return labeled(
             w.FloatSlider(
-                value, min=0, max=most, step=step, readout_format=form, description=text,
+                min(value, most), min=0, max=most, step=step, readout_format=form, description=text,
                 continuous_update=True,
             ), width="28em",
         )  # fmt: skip

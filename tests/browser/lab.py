@@ -205,11 +205,51 @@ def slider(output, description: str):
     return output.locator(f".widget-slider:has(label:text-is('{description}'))").first
 
 
-def to_the_left_end(page: Page, slider) -> None:
+#: The explorers of an output: words, and the address of every picture, once all are loaded.
+_SHOWN = """
+(output) => {
+  const images = [...output.querySelectorAll('img')];
+  const words = [...output.querySelectorAll('.mobilelab-words')].map((e) => e.innerHTML);
+  return images.every((img) => img.complete) ? [...words, ...images.map((img) => img.src)] : null;
+}
+"""
+#: Resolves when the kernel has answered, which it does after all that was sent to it before.
+_ANSWERED = """
+() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestKernelInfo()
+  .then(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0))))
+"""
+
+
+def settle(page: Page, output, seconds: float = 120) -> None:
+    """Wait until nothing is measured any more and the kernel's answers change no explorer."""
+    deadline, before = time.monotonic() + seconds, None
+    while time.monotonic() < deadline:
+        page.evaluate(_ANSWERED)
+        now = output.evaluate(_SHOWN)
+        if now is not None and now == before and not any("measuring" in text for text in now):
+            return
+        before = now
+    raise TimeoutError(f"the explorer did not come to rest in {seconds:.0f} s")
+
+
+def to_the_left_end(page: Page, output, slider) -> None:
     """Move a slider to its first value, and let what it shows settle."""
     slider.locator(".noUi-handle").focus()
     page.keyboard.press("Home")
-    page.wait_for_timeout(1500)
+    settle(page, output)
+
+
+def texts_from_now_on(output):
+    """A function that lists every text that came into an output since, however short it stayed."""
+    output.evaluate(
+        """(output) => {
+          window.texts = [];
+          new MutationObserver((changes) => changes.forEach((change) => {
+            window.texts.push(...[...change.addedNodes].map((node) => node.textContent));
+          })).observe(output, { childList: true, subtree: true });
+        }"""
+    )
+    return lambda: output.evaluate("() => window.texts")
 
 
 def in_use(page: Page) -> tuple[float, int]:

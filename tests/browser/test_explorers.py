@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import expect
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+SKIPPED = "skip-when-quick"  # as in mobilelab.engine
 SHOTS = ROOT / "out" / "screenshots"
 
 
@@ -21,7 +22,7 @@ def shot(page, output, name):
     """A screenshot for people to look at."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     output.scroll_into_view_if_needed()
-    page.wait_for_timeout(200)
+    lab.settle(page, output)
     output.screenshot(path=SHOTS / f"{name}.png")
 
 
@@ -32,7 +33,9 @@ def up_to(server, name, last):
     assert "quick = False" in cell.source
     cell.source = cell.source.replace("quick = False", "quick = True")
     [end] = [i for i, c in enumerate(notebook.cells) if c.cell_type == "code" and last in c.source]
-    notebook.cells = notebook.cells[: end + 1]
+    notebook.cells = [
+        c for c in notebook.cells[: end + 1] if SKIPPED not in c.metadata.get("tags", [])
+    ]
     nbformat.write(notebook, server.folder / f"quick_{name}")
     return f"quick_{name}"
 
@@ -51,7 +54,7 @@ def healthy(notebook):
 def many_moves(server, page, output, slider, name, printed, count):
     """Moves that neither flicker, nor stack outputs, nor fill the memory."""
     lab.moves(page, output, slider, 20)  # the first ones fill caches
-    lab.to_the_left_end(page, slider)
+    lab.to_the_left_end(page, output, slider)
     outputs = page.locator(".jp-OutputArea-child").count()
     heap, nodes = lab.in_use(page)
     kernel = server.kernel_mib()
@@ -60,7 +63,7 @@ def many_moves(server, page, output, slider, name, printed, count):
     assert seen["least_height"] > 100, "the picture disappeared for a moment"
     assert output.locator("img.mobilelab-picture").count() == 1
     assert page.locator(".jp-OutputArea-child").count() == outputs
-    lab.to_the_left_end(page, slider)
+    lab.to_the_left_end(page, output, slider)
     heap_after, nodes_after = lab.in_use(page)
     grown = server.kernel_mib() - kernel
     printed(
@@ -101,9 +104,12 @@ def test_chapter_06_explores_a_budget(server, page, printed):
     saved = (server.folder / "out" / "06" / "tradeoff.csv").read_text().splitlines()
     assert len(saved) == 9
 
+    texts = lab.texts_from_now_on(output)
     output.get_by_role("button", name="2 threads").click()
-    expect(output).to_contain_text(re.compile("measuring (eager|scripted|frozen)"), timeout=60_000)
     expect(words(output)).to_contain_text("with 2 threads", timeout=120_000)
+    told = [text for text in texts() if text.startswith("measuring ")]
+    names = [line.split(",")[0] for line in saved[1:]]
+    assert told == [f"measuring {name}" for name in (*names, "latency")]
     output.get_by_role("button", name="1 thread").click()
     expect(words(output)).to_contain_text("with 1 thread,")
     shot(page, output, "06-tradeoff")

@@ -1,0 +1,73 @@
+"""What the chapters' prose claims about a cell's result, asserted behind that cell.
+
+A cell prints a figure for its reader. Whether the figure still supports the sentence below it is
+asked here: the expression is evaluated in the chapter's own kernel, right after the cell, with
+whatever the chapter has in memory. It has to hold on any host: a claim about time is a ratio from
+one run, with margin; one about a trained network leaves room for another processor's rounding.
+"""
+
+from __future__ import annotations
+
+from nbval.plugin import IPyNbCell
+
+#: Chapter, the cell's id, and an expression that has to be true after the cell.
+CLAIMS: dict[str, dict[str, str]] = {
+    "01_train_a_cnn": {
+        "cell-014": "ratio.high < 6",
+        "cell-029": "test_accuracy >= 0.96",
+        "cell-054": "peak.added_mib < peak.total_mib / 4",
+        "cell-063": (
+            "share(typical, names[:4]) > 2 * share(held, names[:4])"
+            " and share(typical, names[-2:]) < share(held, names[-2:])"
+        ),
+    },
+    "03_quantization_and_pruning": {
+        "cell-017": "((back - x) / scale).abs().max() < 0.501",
+        "cell-035": "same.rel_l2 < 0.05",
+        "cell-084": "measure.accuracy(qat_scores, data.test.labels) >= 0.98",
+        "cell-092": (
+            "desktop == 'qnnpack'"
+            " or timings['int8, qnnpack'].ratio(timings['int8, desktop']).median > 1.15"
+        ),
+        "cell-114": "same.rel_l2 < 1e-5",
+        "cell-118": "measure.accuracy(pruned_scores, data.test.labels) >= 0.96",
+    },
+    "07_on_a_device": {
+        "cell-018": "all(result.rel_l2 < 1e-6 for result in results.values())",
+        "cell-040": (
+            "changed < 0.01 and (skewed - test.images).abs().max() > 0.01"
+            " and not torch.equal(right, wrong)"
+        ),
+    },
+    "08_the_way_on": {
+        "cell-030": "slower.low > 20",
+        "cell-045": "measure.accuracy(answers, test.labels) >= 0.97",
+    },
+}
+
+
+def said(kernel, expression: str, seconds: float = 60) -> str:
+    """What the kernel makes of an expression, as text; nothing in its memory changes."""
+    message = kernel.kc.execute("", silent=True, user_expressions={"claim": f"bool({expression})"})
+    while (reply := kernel.get_message(stream="shell", timeout=seconds))["parent_header"].get(
+        "msg_id"
+    ) != message:
+        pass
+    answer = reply["content"]["user_expressions"]["claim"]
+    return answer["data"]["text/plain"] if answer["status"] == "ok" else answer["evalue"]
+
+
+_run = IPyNbCell.runtest
+
+
+def runtest(cell) -> None:
+    """What nbval does, and then the claim of the cell, if it has one."""
+    _run(cell)
+    claim = CLAIMS.get(cell.parent.path.stem, {}).get(cell.cell.get("id"))
+    if claim and (answer := said(cell.parent.kernel, claim)) != "True":
+        cell.raise_cell_error(f"The prose needs {claim}, and the kernel says: {answer}")
+
+
+def pytest_configure(config) -> None:
+    """Installed once, for every notebook."""
+    IPyNbCell.runtest = runtest

@@ -1,0 +1,49 @@
+"""The claims beside the chapters' cells: each belongs to a cell, and a false one is red."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from claims import CLAIMS
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.mark.parametrize("chapter", CLAIMS)
+def test_every_claim_belongs_to_a_code_cell(chapter):
+    notebook = nbformat.read(ROOT / "notebooks" / f"{chapter}.ipynb", as_version=4)
+    kinds = {cell.id: cell.cell_type for cell in notebook.cells}
+    assert {kinds.get(name) for name in CLAIMS[chapter]} == {"code"}
+
+
+CONFTEST = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "tests")!r})
+import claims
+claims.CLAIMS = {{"chapter": {{"first": %r}}}}
+pytest_plugins = ["claims"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("claim", "told"),
+    [("x > 1", None), ("x > 2", "says: False"), ("x > y", "name 'y' is not defined")],
+)
+def test_a_false_claim_is_red(tmp_path, claim, told):
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [
+        nbformat.v4.new_code_cell("x = 2", id="first", execution_count=1),
+        nbformat.v4.new_code_cell("assert 'claim' not in globals()", execution_count=2),
+    ]
+    nbformat.write(notebook, tmp_path / "chapter.ipynb")
+    (tmp_path / "conftest.py").write_text(CONFTEST % claim)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--nbval", "--current-env", "--rootdir", ".",
+         "-p", "no:cacheprovider", "-c", "/dev/null", "chapter.ipynb"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ("1 failed, 1 passed" if told else "2 passed") in done.stdout, done.stdout
+    if told:
+        assert told in done.stdout
