@@ -14,7 +14,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # possible they start as usual and the log says why. WARM= switches it off.
 WARM ?= JUPYTER_DEFAULT_PROVISIONER_NAME=mobilelab-warm
 
-.PHONY: lab runtimes test tour setup doctor notebooks format clean
+.PHONY: lab runtimes test hosts tour setup doctor notebooks format clean
 
 lab: $(READY)lab
 	$(WARM) $(BIN)/jupyter lab $(AS_ROOT) \
@@ -32,7 +32,11 @@ test: setup
 # Two workers with one thread each: on two cores, more threads only wait for each other.
 # Notebooks first and in order: what takes longest must not be left to one worker at the end.
 # What lacks Chromium, bubblewrap or a compiler is skipped, with a word at the end.
-	OMP_NUM_THREADS=1 $(WARM) $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -rs --durations=12
+	OMP_NUM_THREADS=1 $(WARM) $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -rs --durations=12 --junitxml=out/tests.xml
+
+# The chapters once more, as a slower, a faster and a busier host would run them.
+hosts: setup
+	$(WARM) $(BIN)/python scripts/other_hosts.py
 
 tour: $(READY)lab
 	$(BIN)/mobilelab tour --out "$(OUT)"

@@ -6,7 +6,8 @@
 
 Each of the others gets an environment of its own in ``out/bench``, made by this script. Every
 submission imports torch and computes for a few hundredths of a second. Every tool grades one
-submission to warm up; a run counts only if it gave all of them full marks. Nothing else should
+submission to warm up, which is also when ours times the solution for its limits, and keeps that in
+the user's cache folder; a run counts only if it gave all of them full marks. Nothing else should
 run meanwhile.
 """
 

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import psutil
@@ -465,14 +466,15 @@ def test_kernels_survive_the_zygote_and_the_next_one_gets_a_new_zygote(alone):
 
 def test_zygote_killed_in_mid_start_gives_a_cold_kernel(alone, caplog, monkeypatch):
     client.ensure()
-    process, send = zygote_process(), socket.send_fds
+    process = zygote_process()
     process.suspend()
 
-    def send_and_kill(*arguments):
-        send(*arguments)
-        process.kill()
+    class Deadly(socket.socket):
+        def recv(self, *arguments):  # the request is sent, the answer is waited for
+            process.kill()
+            return super().recv(*arguments)
 
-    monkeypatch.setattr(socket, "send_fds", send_and_kill)
+    monkeypatch.setattr(client, "socket", SimpleNamespace(**{**vars(socket), "socket": Deadly}))
     with kernel() as started:
         assert not is_forked(started)
         assert started.run("print(1)") == "1"

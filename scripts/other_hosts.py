@@ -1,0 +1,77 @@
+"""Run chapters as a slower, a faster and a busier host would, and compare what they print.
+
+``python scripts/other_hosts.py`` runs chapters 00, 01, 05, 06 and 08 through nbval three times:
+with a clock that runs five times slower, with one that runs five times faster (both with a seeded
+jitter of 30 %, see ``mobilelab.measure.Clock``), and with everything on one core, beside a busy
+loop. None of it may change an output that is compared. Cells tagged ``skip-when-quick`` are left
+out unless ``--whole`` is given. Exit status 1 if any run fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mobilelab.measure import CLOCK
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTERS = ("00", "01", "05", "06", "08")
+SLOW, FAST, BUSY = "five times slower", "five times faster", "one core, and that is busy"
+CLOCKS = {SLOW: {CLOCK: "5,0.3"}, FAST: {CLOCK: "0.2,0.3"}, BUSY: {}}
+
+
+def start(host: str, notebooks: list[Path], whole: bool) -> subprocess.Popen[str]:
+    """nbval on the notebooks, as on that host; the busy one keeps to the first core."""
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"]
+    command += [] if whole else ["--quick-notebooks"]
+    core = {min(os.sched_getaffinity(0))}
+    return subprocess.Popen(
+        [*command, *map(str, notebooks)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **CLOCKS[host]},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=(lambda: os.sched_setaffinity(0, core)) if host == BUSY else None,
+    )
+
+
+def main() -> int:
+    """Run all hosts at once, which makes each of them busy as well."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("chapters", nargs="*", default=list(CHAPTERS), help="two digits each")
+    parser.add_argument("--whole", action="store_true", help="with the cells that take long")
+    options = parser.parse_args()
+    if not hasattr(os, "sched_setaffinity"):
+        parser.error("only Linux can keep a process to one core; there is nothing to do here")
+    found = [sorted((ROOT / "notebooks").glob(f"{name}_*.ipynb")) for name in options.chapters]
+    if not all(found):
+        parser.error(f"there is no chapter of one of these numbers: {' '.join(options.chapters)}")
+    notebooks = [path for paths in found for path in paths]
+    runs = {host: start(host, notebooks, options.whole) for host in CLOCKS}
+    loop = subprocess.Popen(
+        [sys.executable, "-c", "while True: pass"],
+        preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
+    )
+    console, table = Console(), Table("host", "nbval")
+    try:
+        for host, run in runs.items():
+            output, _ = run.communicate()
+            if run.returncode:
+                console.print(output, markup=False, highlight=False)
+            table.add_row(host, output.strip().splitlines()[-1].strip("= "))
+    finally:
+        for process in (loop, *runs.values()):
+            process.kill()
+    console.print(table)
+    return int(any(run.returncode for run in runs.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
