@@ -508,7 +508,7 @@ QUESTIONS: tuple[Question, ...] = (
             Option(
                 "`mobile-nhwc`, which only labels its input in another way.",
                 "It is a `.ptl` of less than 2 MB, its answers are `same`, and it is the fastest "
-                "row of the stored table. The budget chooses the file.",
+                "such row of the stored table. The budget chooses the file.",
                 right=True,
             ),
             Option(

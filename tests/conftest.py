@@ -2,12 +2,17 @@
 
 import os
 
+import hypothesis
 import pytest
 from filelock import FileLock
 
 from mobilelab import datasets, measure, models, variants
 from mobilelab.kernels import client
 from mobilelab.runtimes import saved
+
+# How long an example takes says something about the host, nothing about the code.
+hypothesis.settings.register_profile("any host", deadline=None)
+hypothesis.settings.load_profile("any host")
 
 # Submissions are for the grader, not for nbval; the hostile ones have a conftest.py of their own.
 collect_ignore = ["attacks", "tiny"]

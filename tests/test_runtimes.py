@@ -332,17 +332,6 @@ def test_peak_memory_leaves_the_library_out(built):
         assert peak.total_mib > peak.added_mib + 50
 
 
-def test_who_computes_decides_the_time(built, data):
-    """Portable kernels, XNNPACK's float kernels, XNNPACK's int8 kernels: far apart, in order."""
-    image = data.test.images[:1]
-    names = ("et-portable", "et-fp32", "et-int8", "mobile-int8")
-    times = measure.time_in_turn(
-        {name: (lambda n=name: built[n].predict(image)) for name in names}, warmup=3, seconds=0.5
-    )
-    assert times["et-portable"].ratio(times["et-fp32"]).median > 10
-    assert times["mobile-int8"].ratio(times["et-int8"]).median > 1.5
-
-
 def test_quiet_lets_errors_through_and_restores_everything(capfd):
     with pytest.raises(ValueError, match="mine"), base.quiet():
         print("nothing of this")

@@ -12,7 +12,8 @@ CHAPTER = Path(__file__).resolve().parent.parent / "notebooks" / "01_train_a_cnn
 
 
 def test_the_loop_of_chapter_01_gives_the_same_weights(data):
-    """To the last bit. What nbval finds out about the chapter's network is true of ours."""
+    """To the last bit. What nbval finds out about the chapter's network is true of ours: that it
+    lands within 1.5 points of the bundled weights is a claim in ``claims.py``."""
     [loop] = [c.source for c in nbformat.read(CHAPTER, 4).cells if "def train_one" in c.source]
     chapter = {"torch": torch}
     exec(loop, chapter)
@@ -28,18 +29,6 @@ def test_the_loop_of_chapter_01_gives_the_same_weights(data):
         chapter["train_one_epoch"](theirs, few.images, few.labels, optimizer, schedule)
     for name, value in theirs.state_dict().items():
         assert torch.equal(value, ours.state_dict()[name]), name
-
-
-def test_retraining_lands_near_the_bundled_weights(data, reference):
-    """Another processor rounds otherwise, so it gets other weights: within 1.5 points."""
-    epochs = []
-    model = training.train(data, seed=0, on_epoch=epochs.append)
-    again = measure.accuracy(measure.scores(model, data.test.images), data.test.labels)
-    bundled = measure.accuracy(reference, data.test.labels)
-    assert abs(again - bundled) <= 0.015
-    assert [epoch.number for epoch in epochs] == list(range(1, 11))
-    assert epochs[-1].loss < 0.1 * epochs[0].loss
-    assert not model.training
 
 
 def test_quick_training_learns_less_and_enough(data):

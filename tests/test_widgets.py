@@ -74,7 +74,7 @@ def test_pareto_front_leaves_out_who_is_beaten_and_who_answers_differently():
 
 
 def test_explorer_says_in_words_what_misses_the_budget():
-    explorer = widgets.TradeoffExplorer(TABLE)
+    explorer = widgets.TradeoffExplorer(TABLE, Budget(500, 4.0, 0.98))
     assert "small misses the budget: 0.20 ms too slow on this host" in explorer.words.value
     assert "big misses the budget: 1000 kB too large" in explorer.words.value
     assert "<b>Fits the budget:</b> fits." in explorer.words.value

@@ -31,7 +31,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 #: What kernels find imported. Only modules that neither compute nor remember anything at import;
-#: ``mobilelab.measure`` is not among them, because it sizes a pool of threads.
+#: ``mobilelab.measure`` is not among them, because ``mobilelab.threads`` sizes a pool of threads.
 PRELOAD = (
     "torch",
     "torchvision",
