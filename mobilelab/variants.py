@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -79,7 +80,10 @@ def once(recipe: Recipe) -> Recipe:
             if len(made) > KEPT:
                 made.popitem(last=False)
         made.move_to_end(key)
-        return copy.deepcopy(made[key])
+        with warnings.catch_warnings():
+            # Of an exported graph: torch calls what torch itself has deprecated.
+            warnings.simplefilter("ignore", FutureWarning)
+            return copy.deepcopy(made[key])
 
     return remembered
 
