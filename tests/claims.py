@@ -23,7 +23,10 @@ CLAIMS: dict[str, dict[str, str]] = {
     },
     "03_quantization_and_pruning": {
         "cell-017": "((back - x) / scale).abs().max() < 0.501",
-        "cell-035": "same.rel_l2 < 0.05",
+        "cell-035": (
+            "same.rel_l2 < 0.05"
+            " and measure.file_kb(out / 'reader_int8.pt') < 0.3 * measure.file_kb(out / 'reader.pt')"
+        ),
         "cell-084": "measure.accuracy(qat_scores, data.test.labels) >= 0.98",
         "cell-092": (
             "desktop == 'qnnpack'"

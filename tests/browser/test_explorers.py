@@ -13,8 +13,9 @@ import nbformat
 import pytest
 from playwright.sync_api import expect
 
+from mobilelab import successors, variants
+
 ROOT = Path(__file__).resolve().parent.parent.parent
-SKIPPED = "skip-when-quick"  # as in mobilelab.engine
 SHOTS = ROOT / "out" / "screenshots"
 
 
@@ -26,18 +27,69 @@ def shot(page, output, name):
     output.screenshot(path=SHOTS / f"{name}.png")
 
 
-def up_to(server, name, last):
-    """A chapter up to the cell with a text, and without what takes longest; same widgets."""
-    notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
-    [cell] = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
-    assert "quick = False" in cell.source
-    cell.source = cell.source.replace("quick = False", "quick = True")
-    [end] = [i for i, c in enumerate(notebook.cells) if c.cell_type == "code" and last in c.source]
-    notebook.cells = [
-        c for c in notebook.cells[: end + 1] if SKIPPED not in c.metadata.get("tags", [])
-    ]
-    nbformat.write(notebook, server.folder / f"quick_{name}")
-    return f"quick_{name}"
+def opened(server, name, *cells):
+    """A notebook of a chapter's code cells that have these texts, and of source of our own.
+
+    nbval runs the chapters from end to end. Here their explorers get at once what the cells before
+    them make. A text of more than one line is source of our own.
+    """
+    chapter = nbformat.read(ROOT / "notebooks" / name, as_version=4)
+    chosen = []
+    for text in cells:
+        found = [c for c in chapter.cells if c.cell_type == "code" and text in c.source]
+        if "\n" in text:
+            found = [nbformat.v4.new_code_cell(text.strip())]
+        [cell] = found
+        chosen.append(cell)
+    chapter.cells = chosen
+    nbformat.write(chapter, server.folder / f"opened_{name}")
+    return f"opened_{name}"
+
+
+#: What every chapter's explorer needs.
+LOADED = """
+import torch
+from pathlib import Path
+from mobilelab import datasets, measure, models, report, successors, variants
+from mobilelab.runtimes import saved
+data, model, quick, seed = datasets.load("digits"), models.load_trained(), True, 0
+torch.set_num_threads(1)
+"""
+
+
+def measured(built):
+    """Source that measures files of the walk, which all tests share."""
+    files = {name: str(each.path) for name, each in built.items()}
+    return f"""
+{LOADED}
+named = {{each.name: each for each in (*variants.WALK, *successors.SUCCESSORS)}}
+files = {{named[name]: Path(path) for name, path in {files}.items()}}
+built = [variants.Built(each, path, saved.load(path)) for each, path in files.items()]
+reference = measure.scores(model, data.test.images)
+table = variants.measure_all(built, model, data, seconds=0.05, memory=False)
+out = Path("out") / "opened"
+"""
+
+
+#: The network with doors for int8, as chapter 03 makes it.
+FUSED = f"""
+{LOADED}
+with_doors = lambda: models.QuantizableTinyMobileNet.from_float(model).eval()
+fuse = lambda network: network.fuse()
+"""
+#: What chapter 04 compares its passes on.
+SCRIPTED = f"""
+{LOADED}
+from torch.utils.mobile_optimizer import optimize_for_mobile
+from torch.utils.mobile_optimizer import MobileOptimizerType
+scripted = torch.jit.script(model)
+"""
+#: The files of chapter 08, as it calls them.
+NEW = ("et-fp32", "et-int8", "litert-fp32", "litert-int8")
+COMPARED = """
+from mobilelab import runtimes
+old, new = built[:2], built[2:]
+"""
 
 
 def words(output):
@@ -73,8 +125,12 @@ def many_moves(server, page, output, slider, name, printed, count):
     assert heap_after - heap < 8 and nodes_after - nodes < 500 and grown < 30
 
 
-def test_chapter_06_explores_a_budget(server, page, printed):
-    name = up_to(server, "06_choose_within_a_budget.ipynb", "sensor = widgets")
+def test_chapter_06_explores_a_budget(server, page, printed, walk):
+    name = opened(
+        server, "06_choose_within_a_budget.ipynb", measured(walk(*variants.walk(quick=True))),
+        "game = report.Budget", "again = partial", "measure_sizes", "FlopCounterMode",
+        "def numbers_moved", "MAC_PJ = ", "import Axis", "sensor = widgets",
+    )  # fmt: skip
     notebook = lab.Notebook(server, page, name)
     notebook.run_all()
     healthy(notebook)
@@ -101,7 +157,7 @@ def test_chapter_06_explores_a_budget(server, page, printed):
 
     output.get_by_role("button", name="Save table as CSV").click()
     expect(output).to_contain_text("Saved 8 rows")
-    saved = (server.folder / "out" / "06" / "tradeoff.csv").read_text().splitlines()
+    saved = (server.folder / "out" / "opened" / "tradeoff.csv").read_text().splitlines()
     assert len(saved) == 9
 
     texts = lab.texts_from_now_on(output)
@@ -130,7 +186,10 @@ def test_chapter_06_explores_a_budget(server, page, printed):
 
 
 def test_chapter_03_plays_with_bits_and_prunes(server, page, printed):
-    name = up_to(server, "03_quantization_and_pruning.ipynb", "widgets.PruningExplorer")
+    name = opened(
+        server, "03_quantization_and_pruning.ipynb", FUSED,
+        "QuantizationPlayground", "widgets.PruningExplorer",
+    )  # fmt: skip
     notebook = lab.Notebook(server, page, name)
     notebook.run_all()
     healthy(notebook)
@@ -171,7 +230,7 @@ def test_chapter_03_plays_with_bits_and_prunes(server, page, printed):
 
 
 def test_chapter_04_steps_through_the_passes(server, page, printed):
-    name = up_to(server, "04_optimize_for_mobile.ipynb", "widgets.GraphExplorer")
+    name = opened(server, "04_optimize_for_mobile.ipynb", SCRIPTED, "widgets.GraphExplorer")
     notebook = lab.Notebook(server, page, name)
     notebook.run_all()
     healthy(notebook)
@@ -190,8 +249,12 @@ def test_chapter_04_steps_through_the_passes(server, page, printed):
     healthy(notebook)
 
 
-def test_chapter_08_explores_three_runtimes(server, page):
-    name = up_to(server, "08_the_way_on.ipynb", "again = partial")
+def test_chapter_08_explores_three_runtimes(server, page, walk):
+    new = [v for v in successors.SUCCESSORS if v.name in NEW]
+    built = walk(*variants.named("mobile-nhwc", "mobile-int8"), *new)
+    name = opened(
+        server, "08_the_way_on.ipynb", measured(built) + COMPARED, "loading = ", "again = partial"
+    )
     notebook = lab.Notebook(server, page, name)
     notebook.run_all()
     healthy(notebook)
