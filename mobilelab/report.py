@@ -7,13 +7,14 @@ import html
 import io
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from statistics import median
 
 from rich import box
 from rich.table import Table
 
+from mobilelab.errors import MobileLabError
 from mobilelab.measure import Record
 
 
@@ -131,11 +132,27 @@ class Results:
     Args:
         records: the rows.
         budget: adds a last column that says whether a row meets it and, if not, why.
+        columns: headings of the columns to show in a notebook or as text; all if left out.
+
+    Raises:
+        MobileLabError: if there is no column of that name.
     """
 
-    def __init__(self, records: Iterable[Record], budget: Budget | None = None) -> None:
+    def __init__(
+        self,
+        records: Iterable[Record],
+        budget: Budget | None = None,
+        columns: Collection[str] | None = None,
+    ) -> None:
         self.records = list(records)
         self.budget = budget
+        known = _HEADINGS + (("budget",) if budget else ())
+        self.columns = known if columns is None else tuple(columns)
+        unknown = [name for name in self.columns if name not in known]
+        if unknown:
+            raise MobileLabError(
+                f"No column is called {unknown[0]!r}; choose of {', '.join(known)}."
+            )
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """The headings, and for each record its cells as text."""
@@ -144,7 +161,8 @@ class Results:
             headings.append("budget")
             for row, record in zip(rows, self.records, strict=True):
                 row.append("; ".join(self.budget.misses(record)) or "met")
-        return headings, rows
+        shown = [headings.index(name) for name in self.columns]
+        return [headings[i] for i in shown], [[row[i] for i in shown] for row in rows]
 
     def __repr__(self) -> str:
         headings, rows = self.cells()

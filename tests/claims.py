@@ -25,7 +25,7 @@ CLAIMS: dict[str, dict[str, str]] = {
         "cell-017": "((back - x) / scale).abs().max() < 0.501",
         "cell-035": (
             "same.rel_l2 < 0.05"
-            " and measure.file_kb(out / 'reader_int8.pt') < 0.3 * measure.file_kb(out / 'reader.pt')"
+            " and measure.file_kb(out / 'reader_int8.pt') / measure.file_kb(out / 'reader.pt') < 0.3"
         ),
         "cell-084": "measure.accuracy(qat_scores, data.test.labels) >= 0.98",
         "cell-092": (

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import torch
 from records import record
@@ -167,9 +168,39 @@ def test_not_begun_is_not_wrong():
         raise NotImplementedError
 
     assert "not done yet" in repr(verify("t", [Case("a", task, 1, "h")]))
-    assert "not done yet" in repr(verify("t", [Case("a", lambda: None, 1, "h")]))
-    assert not verify("t", [Case("a", lambda: None, 1, "h")]).passed
+    assert "not done yet" in repr(verify("t", [Case("a", lambda: None, 1, "h")], given=True))
+    assert not verify("t", [Case("a", lambda: None, 1, "h")], given=True).passed
     assert not verify("t", []).passed
+
+
+@pytest.mark.parametrize(
+    ("chapter", "task"),
+    [
+        (chapter, task)
+        for chapter, tasks in CHECKS.items()
+        for task in tasks
+        if not task.startswith(
+            ("weights", "frozen_by", "operators", "choices", "density", "shares")
+        )
+    ],
+)
+def test_a_forgotten_return_is_told_as_one(chapter, task):
+    check = CHECKS[chapter][task](lambda *args, **kwargs: None)
+    assert not check.passed and check.outcomes
+    assert "not done yet" not in repr(check)
+
+
+def test_a_forgotten_return_is_hinted_at():
+    assert "Does it end with return?" in repr(verify("t", [Case("a", lambda: None, 1, "h")]))
+
+
+def test_the_first_wrong_answer_to_02_1_is_counted_and_the_second_explained(monkeypatch):
+    monkeypatch.setattr(ch02, "_tried", set())
+    first = repr(ch02.check_frozen_by_trace(set()))
+    assert "3 of 6 right" in first and "branch" not in first
+    assert repr(ch02.check_frozen_by_trace(set())) == first
+    assert "keeps the branch that the example took" in repr(ch02.check_frozen_by_trace({"c", "d"}))
+    assert ch02.check_frozen_by_trace({"b", "c", "d"}).passed
 
 
 def test_an_exception_is_an_answer():
@@ -182,6 +213,10 @@ def test_an_exception_is_an_answer():
     ("expected", "got", "tolerance", "equal"),
     [
         (1, 1.0, 0, True),
+        (36864, np.int64(36864), 0, True),
+        (0.5, np.float32(0.5), 0, True),
+        (True, np.bool_(True), 0, True),
+        (True, np.int64(1), 0, False),
         (1, 1.4, 0.5, True),
         (1, 1.6, 0.5, False),
         (1, True, 0, False),

@@ -3,9 +3,11 @@ import io
 import json
 import math
 
+import pytest
 from records import record
 from rich.console import Console
 
+from mobilelab.errors import MobileLabError
 from mobilelab.report import COURSE, Budget, Results
 
 BUDGET = Budget(file_kb=100, median_ms=1.0, accuracy=0.98)
@@ -89,3 +91,12 @@ def test_csv_and_json_say_where_it_was_measured():
 def test_verdicts_name_the_reason():
     lines = Results([record("good"), record("big", file_kb=300)], BUDGET).verdicts()
     assert lines == ["good: meets it", "big: misses it, 200 kB too large"]
+
+
+def test_a_table_of_chosen_columns():
+    chosen = Results([record(file_kb=600)], COURSE, columns=("variant", "size", "budget"))
+    headings, [row] = chosen.cells()
+    assert headings == ["variant", "size", "budget"]
+    assert row[1:] == ["600 kB", "100 kB too large"]
+    with pytest.raises(MobileLabError, match="No column is called 'weight'; choose of variant, "):
+        Results([record()], columns=("weight",))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -69,11 +70,21 @@ class Check:
         return "\n".join(lines)
 
 
-def verify(task: str, cases: Iterable[Case]) -> Check:
+#: What to tell a function that gives back nothing.
+NOTHING_RETURNED = "The function returns nothing. Does it end with return?"
+
+
+def verify(task: str, cases: Iterable[Case], *, given: bool = False) -> Check:
     """Run the cases of a task.
 
-    A ``NotImplementedError`` from the learner's code, or the answer ``None``, means that the
-    task was not begun; any other exception is shown as what that case gave.
+    A ``NotImplementedError`` from the learner's code means that the task was not begun; any other
+    exception is shown as what that case gave.
+
+    Args:
+        task: the task's name.
+        cases: what is looked at, in the order in which it is shown.
+        given: the answer is a value in a cell. There ``None`` stands for "not begun"; a function
+            that returns ``None`` is wrong.
     """
     outcomes = []
     for case in cases:
@@ -85,10 +96,11 @@ def verify(task: str, cases: Iterable[Case]) -> Check:
             text = f"{type(error).__name__}: {error}".splitlines()[0]
             outcomes.append(Outcome(case.name, False, _show(case.expected), text, case.hint))
             continue
-        if got is None:
+        if got is None and given:
             return Check(task, [], "not done yet. Replace None in the cell above and run both.")
+        hint = case.hint if got is not None else NOTHING_RETURNED
         ok = _equal(case.expected, got, case.tolerance)
-        outcomes.append(Outcome(case.name, ok, *_side_by_side(case, got), case.hint))
+        outcomes.append(Outcome(case.name, ok, *_side_by_side(case, got), hint))
     return Check(task, outcomes)
 
 
@@ -99,11 +111,11 @@ def _equal(expected: object, got: object, tolerance: float) -> bool:
             and got.shape == expected.shape
             and torch.allclose(got.double(), expected.double(), rtol=0, atol=tolerance)
         )
+    if (isinstance(got, Tensor) and got.numel() == 1) or isinstance(got, np.generic):
+        got = got.item()
     if isinstance(expected, bool) or isinstance(got, bool):
         return expected is got
     if isinstance(expected, (int, float)):
-        if isinstance(got, Tensor) and got.numel() == 1:
-            got = got.item()
         return isinstance(got, (int, float)) and abs(got - expected) <= tolerance
     return type(got) is type(expected) and got == expected
 

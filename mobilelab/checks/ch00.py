@@ -31,6 +31,7 @@ def check_weights(float32_kb: float | None, int8_kb: float | None, model: nn.Mod
                 tolerance=1,
             ),
         ],
+        given=True,
     )
 
 

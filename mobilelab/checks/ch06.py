@@ -75,7 +75,7 @@ def check_choices(
                 f"{NOTHING!r}.",
             ),
         ]
-    return verify("Exercise 06.1", cases)
+    return verify("Exercise 06.1", cases, given=True)
 
 
 def check_front(front: Callable[[list[tuple[float, float]]], list[int]]) -> Check:

@@ -33,6 +33,7 @@ def check_density(density: Mapping[str, float], costs: Mapping[tuple[str, str], 
             )
             for name, cost in counted.items()
         ],
+        given=True,
     )
 
 

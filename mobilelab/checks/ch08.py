@@ -38,7 +38,7 @@ def check_shares(shares: Mapping[str, float], runs: Mapping[str, runtimes.Model]
                 tolerance=1e-6,
             )
         )
-    return verify("Exercise 08.1", cases)
+    return verify("Exercise 08.1", cases, given=True)
 
 
 def check_door(door: Callable[[Tensor, Sequence[float], Sequence[float]], Tensor]) -> Check:
