@@ -4,7 +4,7 @@
 ``notebooks/`` without arguments). Metadata that changes from run to run is dropped and cell
 ids are numbered, so that a diff shows what a reader would see change. A notebook that fails
 is left as it was. Of a widget only its picture, text and table are stored: the live one needs
-a kernel.
+a kernel. What a reader is asked to predict is stored folded.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from nbclient.exceptions import CellExecutionError
 from rich.console import Console
 
 ROOT = Path(__file__).resolve().parent.parent
+PREDICT = "### Predict, then run"
 
 
 def refresh(path: Path) -> None:
@@ -38,10 +39,16 @@ def refresh(path: Path) -> None:
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
+    predicting = False
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:03}"
         tags = cell.metadata.get("tags", [])
         cell.metadata = {"tags": tags} if tags else {}
+        if cell.cell_type == "markdown":
+            predicting = PREDICT in cell.source
+        elif predicting and cell.outputs:
+            # JupyterLab and Notebook fold such an output, so that one can choose before one sees.
+            cell.metadata["jupyter"] = {"outputs_hidden": True}
         for output in cell.get("outputs", []):
             output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     notebook.nbformat, notebook.nbformat_minor = 4, 5

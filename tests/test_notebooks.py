@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+PREDICT = "### Predict, then run"
 SKIPPED = "skip-when-quick"  # as in mobilelab.engine
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 EXERCISES = sorted((ROOT / "exercises").glob("*/*.ipynb"))
@@ -86,14 +87,43 @@ def problems(notebook):
     return found
 
 
+def minutes(notebook):
+    """Minutes to read a chapter and its code, and those that its exercises say they take.
+
+    A page of a technical text in another language than one's own is read at about 130 words a
+    minute, and a line of code in about four seconds; both are estimates of our own.
+    """
+    words = lines = exercises = 0
+    among_exercises = False
+    for cell in notebook.cells:
+        among_exercises |= cell.source.startswith("## Exercises")
+        among_exercises &= not cell.source.startswith("## Explain it")
+        if among_exercises:
+            exercises += sum(map(int, re.findall(r"\*Difficulty:.* (\d+) minutes", cell.source)))
+        elif cell.cell_type == "markdown":
+            words += len(re.findall(r"[\w'-]+", cell.source))
+        else:
+            lines += lines_of_code(cell.source)
+    return words / 130 + lines * 4 / 60, exercises
+
+
 def chapter_problems(notebook):
     """What only the chapters of the walk must have."""
     found = []
     first = notebook.cells[0].source
     if not re.match(r"# \d\d \S", first):
         found.append("the first cell is not '# NN Title'")
-    if not re.search(r"\*About \d+ minutes\. You need:", first):
+    stated = re.search(
+        r"\*About (\d+) minutes to read and run, and (\d+) for the exercises\. You need:", first
+    )
+    if stated is None:
         found.append("the first cell does not say how long it takes and what is needed")
+    else:
+        reading, exercises = minutes(notebook)
+        if abs(int(stated[1]) - reading) > 5:
+            found.append(f"it says {stated[1]} minutes to read and run; counted are {reading:.0f}")
+        if int(stated[2]) != exercises:
+            found.append(f"it says {stated[2]} minutes of exercises; its cards say {exercises}")
     parameters = [cell for cell in code_cells(notebook) if "parameters" in tags(cell)]
     if (
         len(parameters) != 1
@@ -118,15 +148,25 @@ def chapter_problems(notebook):
             found.append(f"a closing bullet points nowhere: {line!r}")
     for wanted in (
         "## The budget",
-        "### Predict, then run",
+        PREDICT,
         "## Exercises",
         "## Explain it",
         "## Sources",
     ):
         if wanted not in headings:
             found.append(f"there is no {wanted!r}")
-    if headings.count("### Predict, then run") != headings.count("What you chose, and why"):
+    if headings.count(PREDICT) != headings.count("What you chose, and why"):
         found.append("a prediction is not resolved")
+    predicting = False
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            predicting = PREDICT in cell.source
+        elif (
+            cell.outputs
+            and cell.metadata.get("jupyter", {}).get("outputs_hidden", False) != predicting
+        ):
+            what = "stands open under the question" if predicting else "is folded for no reason"
+            found.append(f"an output {what}: {cell.source[:60]!r}")
     for card in re.findall(r"### Exercise [^#]+", headings):
         if "*Difficulty:" not in card or card.count("<details>") < 3:
             found.append(f"an exercise card is not complete: {card[:40]!r}")
@@ -157,6 +197,24 @@ def test_notebook_is_small_and_was_run(path):
 @pytest.mark.parametrize("path", EXERCISES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_exercises_keep_cells_short(path):
     assert long_cells(nbformat.read(path, as_version=4)) == []
+
+
+def rows(text):
+    """Cells of each line of a table in Markdown or in text, by the name in the first column."""
+    lines = [[c.strip(" *`") for c in re.split(r"\||  +", line.strip(" |"))] for line in text]
+    return {line[0]: line for line in lines}
+
+
+def test_the_table_that_chapter_00_promises_is_the_one_of_chapter_05():
+    first, last = (nbformat.read(CHAPTERS[i], as_version=4) for i in (0, 5))
+    [promised] = [c.source for c in first.cells if "| `mobile-int8` |" in c.source]
+    stored = [o.get("data", {}).get("text/plain", "") for c in code_cells(last) for o in c.outputs]
+    [table] = [text for text in stored if "mobile-pruned" in text and "rel. error" in text][:1]
+    found = rows(table.splitlines())
+    promised = rows(line for line in promised.splitlines() if line.startswith("| `"))
+    assert set(promised) == {"eager", "recipe", "mobile", "mobile-int8"}
+    for name, (_, _, verdict, size, right) in promised.items():
+        assert (verdict, size, right) == (found[name][1], found[name][5], found[name][9])
 
 
 def test_the_walk_is_complete():
@@ -251,9 +309,13 @@ def test_rules_turn_green():
         ("→ section 2", "", "points nowhere"),
         ("→ section 2", "→ section 77", "section 77, which is not there"),
         ("- Check that this machine is ready →", "- Check this machine →", "not the opening ones"),
-        ("*About 20 minutes.", "*A while.", "how long it takes"),
+        ("*About 20 minutes", "*A while", "how long it takes"),
+        ("*About 20 minutes", "*About 40 minutes", "says 40 minutes to read and run; counted"),
+        ("and 15 for", "and 30 for", "says 30 minutes of exercises; its cards say 15"),
         ("seed = 0", "", "no parameters cell"),
         ("What you chose, and why", "Answer", "prediction is not resolved"),
+        ("### Predict, then run", "### Look", "is folded for no reason"),
+        ("## 5. The map", "### Predict, then run", "stands open under the question"),
         ("## Explain it", "## Anything else", "no '## Explain it'"),
         ("*Difficulty: easy · 5 minutes*", "", "exercise card is not complete"),
     ],

@@ -40,6 +40,7 @@ def opened(server, name, *cells):
         if "\n" in text:
             found = [nbformat.v4.new_code_cell(text.strip())]
         [cell] = found
+        cell.metadata.pop("jupyter", None)  # or its output would be folded
         chosen.append(cell)
     chapter.cells = chosen
     nbformat.write(chapter, server.folder / f"opened_{name}")
