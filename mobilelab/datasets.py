@@ -57,11 +57,12 @@ class Preprocessing:
     """What happens to a raw image before the network sees it.
 
     The same four facts must hold in the app, or the model meets images that it never
-    trained on: the value that means white, the size, the resize mode, mean and std.
+    trained on: the largest raw value, the size, the resize mode, mean and std.
     """
 
     max_value: float
-    """Raw pixel value that maps to 1.0 (16 for the bundled digits, 255 for the others)."""
+    """Raw pixel value that maps to 1.0: 16 for the bundled digits, where it is full ink and 0 is
+    paper; 255 for the others."""
     mean: tuple[float, ...]
     """Mean per channel of the scaled training images."""
     std: tuple[float, ...]

@@ -139,7 +139,9 @@ class Ratio:
     about the distribution; Conover, Practical Nonparametric Statistics, 3.2)."""
 
     def __str__(self) -> str:
-        return f"{self.median:.2f}x ({self.low:.2f} to {self.high:.2f})"
+        # Two digits, or as many as it takes to see that the interval has a width.
+        digits = next((n for n in (2, 3) if f"{self.low:.{n}f}" != f"{self.high:.{n}f}"), 4)
+        return f"{self.median:.{digits}f}x ({self.low:.{digits}f} to {self.high:.{digits}f})"
 
 
 @dataclass(frozen=True)

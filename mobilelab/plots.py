@@ -42,7 +42,11 @@ def figure(width: float = 7, height: float = 3.2) -> Picture:
 
 
 def images(
-    pictures: Tensor, titles: Sequence[str], columns: int = 10, wrong: Sequence[int] = ()
+    pictures: Tensor,
+    titles: Sequence[str],
+    columns: int = 10,
+    wrong: Sequence[int] = (),
+    side: float = 0.75,
 ) -> Picture:
     """Small pictures in a grid.
 
@@ -50,10 +54,11 @@ def images(
         pictures: shape ``(n, 1 or 3, h, w)``, any range; each is stretched to its own.
         titles: one per picture.
         columns: pictures per row.
-        wrong: positions whose title is set apart in red.
+        wrong: positions whose title is set apart in orange.
+        side: width of one picture in inches.
     """
     rows = -(-len(pictures) // columns)
-    fig = figure(0.75 * columns, 0.95 * rows)
+    fig = figure(side * columns, (side + 0.2) * rows)
     axes = fig.subplots(rows, columns, squeeze=False)
     for i, ax in enumerate(axes.flat):
         ax.axis("off")
@@ -65,14 +70,33 @@ def images(
     return fig
 
 
-def training_curve(epochs: Sequence[Epoch]) -> Picture:
-    """Loss and accuracy on images that training never sees, epoch by epoch."""
+def answer_titles(said: Sequence[str], true: Sequence[str]) -> list[str]:
+    """Titles for pictures of answers: ``"3"``, and where it is wrong ``"said 9, is 3"``."""
+    return [a if a == b else f"said {a}, is {b}" for a, b in zip(said, true, strict=True)]
+
+
+def training_curve(epochs: Sequence[Epoch], with_batch_statistics: Sequence[float] = ()) -> Picture:
+    """Loss and accuracy on images that training never sees, epoch by epoch.
+
+    Args:
+        epochs: what each epoch ended with; its accuracy is that of ``eval()`` mode.
+        with_batch_statistics: accuracy, 0 to 1, of the same network with BatchNorm as in
+            ``train()`` mode, for a second line.
+    """
     fig = figure()
     left, right = fig.subplots(1, 2)
     numbers = [epoch.number for epoch in epochs]
     left.plot(numbers, [epoch.loss for epoch in epochs], "o-", color=BLUE)
-    left.set(xlabel="epoch", ylabel="training loss (nats)", yscale="log")
-    right.plot(numbers, [100 * epoch.accuracy for epoch in epochs], "o-", color=ORANGE)
+    left.set(xlabel="epoch", ylabel="training loss (cross-entropy)", yscale="log")
+    if with_batch_statistics:
+        shares = [100 * share for share in with_batch_statistics]
+        right.plot(numbers, shares, "s--", color=BLUE, label="BatchNorm with the batch")
+    averages = "BatchNorm with running averages, eval()"
+    right.plot(
+        numbers, [100 * epoch.accuracy for epoch in epochs], "o-", color=ORANGE, label=averages
+    )
+    if with_batch_statistics:
+        right.legend(loc="lower right", fontsize=8)
     right.set(xlabel="epoch", ylabel="calibration accuracy (%)", ylim=(0, 103))
     for ax in (left, right):
         ax.xaxis.get_major_locator().set_params(integer=True)
@@ -80,18 +104,75 @@ def training_curve(epochs: Sequence[Epoch]) -> Picture:
     return fig
 
 
-def bars(values: Mapping[str, float], label: str, color: str = BLUE) -> Picture:
-    """Horizontal bars, in the order given, each with its value written beside it."""
-    fig = figure(7, 0.8 + 0.28 * len(values))
-    ax = fig.subplots()
-    positions = range(len(values))
-    drawn = ax.barh(positions, list(values.values()), color=color)
-    ax.bar_label(drawn, fmt="%.3g", padding=3, fontsize=8)
-    ax.set_yticks(positions, list(values), fontsize=9)
-    ax.invert_yaxis()
-    ax.margins(x=0.12)
-    ax.set_xlabel(label)
-    ax.spines[["top", "right"]].set_visible(False)
+def rounding(values: Tensor, rounded: Tensor, step: float, ends: tuple[float, float]) -> Picture:
+    """A quantizer's staircase, and beside it the error, with the clipped parts shaded.
+
+    Args:
+        values: what goes in, in rising order.
+        rounded: what comes back.
+        step: distance of two levels.
+        ends: the lowest and the highest level.
+    """
+    fig = figure(8.5, 3.2)
+    left, right = fig.subplots(1, 2)
+    first, last = values[0].item(), values[-1].item()
+    for level in range(round((ends[1] - ends[0]) / step) + 1):
+        left.axhline(ends[0] + level * step, color=GREY, lw=0.4)
+    left.plot(values, values, color=ORANGE, lw=1.2, label="float")
+    left.plot(values, rounded, color=BLUE, label="after rounding")
+    left.set(xlabel="value that goes in", ylabel="value that comes back")
+    left.legend()
+    right.plot(values, rounded - values, color=BLUE)
+    right.axvspan(first, ends[0] - step / 2, color=RED, alpha=0.15, label="clipped")
+    right.axvspan(ends[1] + step / 2, last, color=RED, alpha=0.15)
+    right.axhline(step / 2, color=GREY, ls="--", label="half a step")
+    right.axhline(-step / 2, color=GREY, ls="--")
+    right.set(xlabel="value that goes in", ylabel="error")
+    right.legend(loc="upper right")
+    return fig
+
+
+def zeros(rows: Sequence[tuple[float, float, float, float]], accuracy: float) -> Picture:
+    """What zeros among the weights cost and save.
+
+    Args:
+        rows: share of zeros, accuracy (both 0 to 1), kB of the file, kB of the file zipped.
+        accuracy: the budget's limit, 0 to 1, drawn as a line.
+    """
+    shares, right, raw, zipped = zip(*rows, strict=True)
+    percent = [100 * share for share in shares]
+    fig = figure(8.5, 3.1)
+    one, other = fig.subplots(1, 2)
+    one.plot(percent, [100 * r for r in right], "o-", color=BLUE)
+    one.axhline(100 * accuracy, color=GREEN, ls="--", label="budget")
+    one.set(xlabel="zeros among the weights (%)", ylabel="test accuracy (%)", ylim=(0, 103))
+    other.plot(percent, raw, "o-", color=ORANGE, label="file")
+    other.plot(percent, zipped, "s-", color=BLUE, label="file, zipped")
+    other.set(xlabel="zeros among the weights (%)", ylabel="size (kB)", ylim=(0, 1.1 * max(raw)))
+    for ax in (one, other):
+        ax.grid(alpha=0.3)
+        ax.legend()
+    return fig
+
+
+def bars(panels: Mapping[str, Mapping[str, float]]) -> Picture:
+    """Horizontal bars, one panel for each quantity, each bar with its value beside it.
+
+    Args:
+        panels: for each label of a quantity, its values by name; the names of the first panel
+            and their order hold for all.
+    """
+    names = list(next(iter(panels.values())))
+    fig = figure(3.5 + 2.2 * len(panels), 0.8 + 0.28 * len(names))
+    axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for ax, color, (label, values) in zip(axes, PALETTE, panels.items(), strict=False):
+        drawn = ax.barh(range(len(names)), [values[name] for name in names], color=color)
+        ax.bar_label(drawn, fmt="%.3g", padding=3, fontsize=8)
+        ax.margins(x=0.2)
+        ax.set_xlabel(label, fontsize=9)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yticks(range(len(names)), names, fontsize=9)
+    axes[0].invert_yaxis()
     return fig
 
 
@@ -180,6 +261,42 @@ STEPS = (
     (".ptl", "05"),
     ("lite\ninterpreter", "05"),
 )
+
+
+def lost_bias() -> Picture:
+    """How folding BatchNorm loses the bias of a convolution, in three steps (chapter 04)."""
+    fig = figure(9, 2.6)
+    ax = fig.subplots()
+    ax.axis("off")
+    steps = (
+        ("the trace", "conv2d(x, weight, None)", "BatchNorm: mean, var, weight, bias", ""),
+        (
+            "after folding",
+            "conv2d(x, weight', None)",
+            "stored in the module: bias'",
+            "not connected",
+        ),
+        ("after freezing", "conv2d(x, weight', None)", "", "bias' is gone"),
+    )
+    for i, (name, graph, beside, remark) in enumerate(steps):
+        ax.text(4 * i + 1.6, 2.5, name, ha="center", fontsize=10, color=INK, weight="bold")
+        for level, text in ((1.6, graph), (0.6, beside)):
+            if text:
+                box = FancyBboxPatch(
+                    (4 * i, level - 0.25), 3.2, 0.5, boxstyle="round,pad=0.08", lw=1.5,
+                    edgecolor=BLUE if level > 1 else ORANGE, facecolor="white",
+                )  # fmt: skip
+                ax.add_patch(box)
+                ax.text(4 * i + 1.6, level, text, ha="center", va="center", fontsize=8, color=INK)
+        ax.text(4 * i + 1.6, 0.0, remark, ha="center", fontsize=9, color=RED)
+        if i:
+            arrow = FancyArrowPatch(
+                (4 * i - 0.65, 1.6), (4 * i - 0.1, 1.6), arrowstyle="-|>", mutation_scale=14,
+                color=INK, lw=1.5,
+            )  # fmt: skip
+            ax.add_patch(arrow)
+    ax.set(xlim=(-0.2, 11.6), ylim=(-0.3, 2.9))
+    return fig
 
 
 def workflow(here: str = "") -> Picture:

@@ -247,7 +247,7 @@ QUESTIONS: tuple[Question, ...] = (
         "02.3",
         "A scripted network has an attribute `threshold`, a float that `forward` reads. After "
         "loading, the app sets it anew for each customer. Now somebody adds `torch.jit.freeze` "
-        "before saving. What comes of the app's setting?",
+        "before saving. What happens to the app's setting?",
         (
             Option(
                 "It works as before: freezing removes only what `forward` does not read.",
@@ -552,9 +552,9 @@ QUESTIONS: tuple[Question, ...] = (
         "the smallest factor?",
         (
             Option(
-                "Its peak memory, because the weights stay as large as they were.",
-                "What lies between the layers shrinks with the pixels; the weights, and what the "
-                "runtime needs besides, do not. So memory has the smallest exponent.",
+                "Its peak memory, because a part of it is there for any picture.",
+                "What lies between the layers shrinks with the pixels. What the runtime sets up "
+                "does not, nor do the weights, half a MiB here.",
                 right=True,
             ),
             Option(
@@ -569,8 +569,8 @@ QUESTIONS: tuple[Question, ...] = (
             ),
             Option(
                 "None: all three fall with the number of pixels.",
-                "Takes one exponent for all. Section 3 fitted three, and one of them is clearly "
-                "below the others.",
+                "Takes one exponent for all. Between the smallest sizes of section 3 the memory "
+                "grew far more slowly than the other two.",
             ),
         ),
     ),
@@ -642,8 +642,8 @@ QUESTIONS: tuple[Question, ...] = (
                 right=True,
             ),
             Option(
-                "A backport to the oldest edition that there is.",
-                "The edition says how steps are written down. All editions of section 3 were "
+                "A backport to the oldest bytecode version that there is.",
+                "The version says how steps are written down. All versions of section 3 were "
                 "refused for the same operator.",
             ),
             Option(
@@ -730,7 +730,8 @@ QUESTIONS: tuple[Question, ...] = (
     ),
     Question(
         "08.3",
-        "An int8 `.tflite` has the same accuracy as the float one, but a relative error of 0.14. "
+        "An int8 `.tflite` has the same accuracy as the float one, but a relative error of 0.14, "
+        "and its scores end at 10 where those of the float network reach 18. "
         "Calibrated with the smallest and largest values that occurred, it is 0.02. What does that "
         "mean?",
         (

@@ -35,6 +35,9 @@ class Budget:
     times_float: float = math.inf
     """Time of one inference over the float model's in PyTorch, taken in turn, at most."""
 
+    p95_times_float: float = math.inf
+    """95th percentile of the times over the float model's median, at most."""
+
     def misses(self, record: Record) -> list[str]:
         """What keeps a record from meeting the budget, in words; empty if it meets it."""
         found = []
@@ -50,6 +53,15 @@ class Budget:
             elif record.times_float > self.times_float:
                 found.append(
                     f"{record.times_float:.2f}x the float model's time, too slow on this host"
+                )
+        if self.p95_times_float < math.inf:
+            if record.times_float is None:
+                found.append("its time was not taken in turn with the float model's")
+            elif (share := record.times_float * record.p95_ms / record.median_ms) > (
+                self.p95_times_float
+            ):
+                found.append(
+                    f"95th percentile {share:.2f}x the float model's time, too slow on this host"
                 )
         if record.accuracy < self.accuracy:
             found.append(f"accuracy {100 * (self.accuracy - record.accuracy):.1f} points too low")
@@ -75,6 +87,10 @@ class Budget:
             limits.append(f"at most {self.median_ms:.1f} ms on this host at one thread")
         if self.times_float < math.inf:
             limits.append(f"at most {self.times_float:g} times the float model's time")
+        if self.p95_times_float < math.inf:
+            limits.append(
+                f"95th percentile at most {self.p95_times_float:g} times the float model's time"
+            )
         if self.accuracy > 0:
             limits.append(f"at least {self.accuracy:.1%} right")
         return ", ".join(limits) or "no limits"

@@ -39,6 +39,21 @@ with torch.no_grad():
 int8 = convert(prepared)
 """
 
+#: After ``_PRUNED``: the cut network, quantized.
+_SMALL = """\
+from torch.ao.quantization import convert, get_default_qconfig, prepare
+
+torch.backends.quantized.engine = "qnnpack"
+network = variants.prune_channels(models.QuantizableTinyMobileNet.from_float(model), keep=0.5)
+network.load_state_dict(smaller.state_dict())
+network.eval().fuse().qconfig = get_default_qconfig("qnnpack")
+prepared = prepare(network)
+with torch.no_grad():
+    for images in data.calibration.images.split(100):
+        prepared(images)
+int8 = convert(prepared)
+"""
+
 _QAT = """\
 from dataclasses import replace
 from torch.ao.quantization import convert, get_default_qat_qconfig, prepare_qat
@@ -91,6 +106,8 @@ CELLS: dict[str, str] = {
     "mobile-nhwc": _ptl(_START + _MOBILE + "\n\n" + _LAST, "network", "mobile-nhwc"),
     "mobile-pruned": _ptl(_START + _MOBILE + _PRUNED, "smaller", "mobile-pruned"),
     "mobile-int8": _ptl(_START + _MOBILE + _INT8, "int8", "mobile-int8"),
+    "mobile-qat": _ptl(_START + _MOBILE + _QAT, "int8", "mobile-qat"),
+    "mobile-small": _ptl(_START + _MOBILE + _PRUNED + _SMALL, "int8", "mobile-small"),
 }
 
 _PATH = """\

@@ -114,14 +114,18 @@ def freeze(model: nn.Module) -> torch.jit.ScriptModule:
 @once
 def quantize_static(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module:
     """int8 after training: fuse, observe the calibration images, convert (chapter 03)."""
+    return _int8(QuantizableTinyMobileNet.from_float(model), data)
+
+
+def _int8(quantizable: QuantizableTinyMobileNet, data: Dataset) -> nn.Module:
     torch.backends.quantized.engine = ENGINE
-    quantizable = QuantizableTinyMobileNet.from_float(model).fuse()
-    quantizable.qconfig = tq.get_default_qconfig(ENGINE)
+    quantizable.fuse().qconfig = tq.get_default_qconfig(ENGINE)
     prepared = tq.prepare(quantizable)
     measure.scores(prepared, data.calibration.images)
     return tq.convert(prepared)
 
 
+@once
 def quantize_aware(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module:
     """int8 with a short epoch of training in its presence, then convert (chapter 03)."""
     torch.backends.quantized.engine = ENGINE
@@ -189,6 +193,15 @@ def pruned(model: TinyMobileNet, data: Dataset, seed: int = 0) -> TinyMobileNet:
     return smaller
 
 
+@once
+def pruned_int8(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module:
+    """Half of the hidden channels, trained on, and then int8 after training (chapter 03)."""
+    smaller = pruned(model, data, seed)
+    quantizable = prune_channels(QuantizableTinyMobileNet.from_float(model), keep=0.5)
+    quantizable.load_state_dict(smaller.state_dict())
+    return _int8(quantizable.eval(), data)
+
+
 def official_recipe(model: nn.Module, data: Dataset) -> torch.jit.ScriptModule:
     """Trace, then ``optimize_for_mobile``: as most tutorials print it, and wrong (chapter 04)."""
     return optimize_for_mobile(torch.jit.trace(model, data.test.images[:1]))
@@ -244,6 +257,14 @@ WALK: tuple[Variant, ...] = (
     Variant(
         "mobile-int8", "int8, optimized", "05", ".ptl",
         lambda m, d, s: optimize(quantize_static(m, d, s)),
+    ),
+    Variant(
+        "mobile-qat", "int8 with training, optimized", "05", ".ptl",
+        lambda m, d, s: optimize(quantize_aware(m, d, s)), trains=True,
+    ),
+    Variant(
+        "mobile-small", "half the channels, int8, optimized", "05", ".ptl",
+        lambda m, d, s: optimize(pruned_int8(m, d, s)), trains=True,
     ),
 )  # fmt: skip
 

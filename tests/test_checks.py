@@ -25,6 +25,7 @@ TABLE = [
     record("jumpy", file_kb=900.0, median_ms=0.4, p95_ms=2.0),
     record("small", file_kb=300.0, median_ms=3.0, p95_ms=3.5),
     record("tiny-pt", file="tiny.pt", file_kb=200.0, median_ms=3.0, p95_ms=3.5),
+    record("small-too", file_kb=300.0, median_ms=3.0, p95_ms=3.6, accuracy=0.985),
     record("different", file_kb=100.0, median_ms=0.1, p95_ms=0.2, verdict="DIFFERENT"),
 ]
 BUDGETS = {
@@ -32,7 +33,14 @@ BUDGETS = {
     "translator": Budget(450, 100.0, 0.98),
     "sensor": Budget(1000, 4.0, 0.98),
 }
-ENERGY = {"quick": 9.0, "jumpy": 9.0, "small": 1.0, "tiny-pt": 0.5, "different": 0.1}
+ENERGY = {
+    "quick": 9.0,
+    "jumpy": 9.0,
+    "small": 1.0,
+    "tiny-pt": 0.5,
+    "small-too": 1.0,
+    "different": 0.1,
+}
 
 #: How each check takes a solution of ``tests/solutions``.
 CHECKS = {
@@ -235,3 +243,10 @@ def test_an_exception_is_an_answer():
 )
 def test_equality_is_strict(expected, got, tolerance, equal):
     assert checks._equal(expected, got, tolerance) is equal
+
+
+def test_of_two_equally_good_choices_either_is_right():
+    table = [record("one", file_kb=300.0), record("other", file_kb=310.0)]
+    for name in ("one", "other"):
+        choices = dict.fromkeys(("game", "translator", "sensor"), name)
+        assert ch06.check_choices(choices, table, BUDGETS, lambda row: 1.0).passed

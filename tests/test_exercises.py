@@ -1,8 +1,10 @@
 """Every exercise: one source, zero for nothing, full marks for the solution, fair to variants."""
 
 import json
+import re
 from types import SimpleNamespace
 
+import nbformat
 import pytest
 from grading import ANSWER, DOUBLE, MODEL, ROOT, SECRET, TINY, needs_sandbox, notebook, points
 from hypothesis import HealthCheck, given, settings
@@ -264,3 +266,20 @@ def test_cases_of_one_student_are_the_same_every_time():
     assert (hidden("ada") == hidden("ada")).all()
     assert (hidden("ada") != hidden("ben")).any()
     assert isinstance(task.public(SimpleNamespace(seed=3)), list)
+
+
+def test_the_instructors_table_says_points_and_minutes():
+    page = (ROOT / "docs" / "instructor.md").read_text()
+    for folder in FOLDERS[:-1]:
+        notebook = nbformat.read(folder / "solution.ipynb", as_version=4)
+        heads = [
+            re.match(r"## \d+\. .*\((\d+) points?, (\d+) minutes\)", cell.source)
+            for cell in notebook.cells
+        ]
+        tasks = [(int(h[1]), int(h[2])) for h in heads if h]
+        points, minutes = (sum(part) for part in zip(*tasks, strict=True))
+        row = f"| `{folder.name}` | {folder.name[:2]} | {len(tasks)} | {points} | {minutes} |"
+        assert row in page
+        times = [minutes for _, minutes in tasks]
+        said = f"{min(times)} to {max(times)} minutes each ({minutes} in all), {points} points"
+        assert said in notebook.cells[0].source

@@ -18,7 +18,7 @@ import torch
 type(torch.backends.quantized).supported_engines = ["qnnpack", "none"]
 """
 #: From here to section 7 engines make no difference, and networks are trained.
-ASIDE = "The verdict is `close`, and can be no better"
+ASIDE = "The verdict is `close`: these are other numbers"
 PROOF = "assert desktop == 'qnnpack' and torch.backends.quantized.engine == 'qnnpack'"
 
 

@@ -306,3 +306,9 @@ def test_one_thread_is_one_thread_for_mobile_kernels(tmp_path, model, data, firs
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
     )
     assert done.stdout.strip() == expected, done.stderr
+
+
+def test_an_interval_is_never_printed_as_a_point():
+    assert str(measure.Ratio(0.94, 0.90, 0.97)) == "0.94x (0.90 to 0.97)"
+    assert str(measure.Ratio(0.941, 0.940, 0.943)) == "0.941x (0.940 to 0.943)"
+    assert str(measure.Ratio(1, 1, 1)) == "1.0000x (1.0000 to 1.0000)"

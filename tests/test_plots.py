@@ -33,11 +33,12 @@ def test_flat_and_colored_images():
 def test_training_curve_of_one_epoch_and_of_many():
     for n in (1, 30):
         epochs = [Epoch(i, 1 / i, i / n) for i in range(1, n + 1)]
-        assert "training loss (nats)" in drawn(plots.training_curve(epochs))
+        assert "training loss (cross-entropy)" in drawn(plots.training_curve(epochs))
 
 
 def test_bars_label_their_values():
-    assert {"conv", "3.14"} <= set(drawn(plots.bars({"conv": 3.14159}, "ms")))
+    panels = {"ms": {"conv": 3.14159, "relu": 1}, "kB": {"relu": 2.0, "conv": 44.444}}
+    assert {"conv", "relu", "3.14", "44.4", "ms", "kB"} <= set(drawn(plots.bars(panels)))
 
 
 def test_tradeoff_names_every_variant():
@@ -68,3 +69,28 @@ def test_workflow_marks_the_chapter():
     assert {"01", "02", "03", "04", "05"} <= set(texts)
     faces = {p.get_facecolor() for p in plots.workflow("03").axes[0].patches}
     assert len(faces) > len({p.get_facecolor() for p in plots.workflow("").axes[0].patches})
+
+
+def test_a_second_line_for_batch_statistics():
+    epochs = [Epoch(1, 2.0, 0.1), Epoch(2, 1.0, 0.3)]
+    assert "BatchNorm with the batch" not in drawn(plots.training_curve(epochs))
+    assert "BatchNorm with the batch" in drawn(plots.training_curve(epochs, [0.3, 0.8]))
+
+
+def test_titles_say_who_said_what():
+    assert plots.answer_titles(["3", "9"], ["3", "5"]) == ["3", "said 9, is 5"]
+
+
+def test_a_staircase_and_its_error():
+    values = torch.linspace(-2, 3, 50)
+    texts = drawn(plots.rounding(values, values.round().clamp(-1, 2), 1.0, (-1.0, 2.0)))
+    assert {"float", "after rounding", "clipped", "half a step"} <= set(texts)
+
+
+def test_zeros_have_two_sizes():
+    rows = [(0.0, 0.99, 1400.0, 1300.0), (0.8, 0.1, 1400.0, 400.0)]
+    assert {"budget", "file", "file, zipped"} <= set(drawn(plots.zeros(rows, 0.98)))
+
+
+def test_the_lost_bias_is_drawn_in_three_steps():
+    assert {"the trace", "after folding", "after freezing"} <= set(drawn(plots.lost_bias()))

@@ -100,3 +100,13 @@ def test_a_table_of_chosen_columns():
     assert row[1:] == ["600 kB", "100 kB too large"]
     with pytest.raises(MobileLabError, match="No column is called 'weight'; choose of variant, "):
         Results([record()], columns=("weight",))
+
+
+def test_a_95th_percentile_is_held_against_the_float_models_median():
+    budget = Budget(p95_times_float=0.4)
+    assert str(budget) == "95th percentile at most 0.4 times the float model's time"
+    ok = record(median_ms=1.0, p95_ms=1.5, times_float=0.25)  # the float model takes 4 ms
+    assert budget.misses(ok) == []
+    late = record(median_ms=1.0, p95_ms=1.7, times_float=0.25)
+    assert "95th percentile 0.42x the float model's time" in budget.misses(late)[0]
+    assert "not taken in turn" in budget.misses(record(times_float=None))[0]

@@ -58,6 +58,8 @@ def test_files_shrink_as_the_course_says(compared):
     size = {name: measure.file_kb(built.path) for name, (built, _) in compared.items()}
     assert size["int8"] < 0.35 * size["frozen"]
     assert size["mobile-pruned"] < 0.7 * size["mobile"]
+    assert size["mobile-small"] < 0.7 * size["mobile-int8"]
+    assert size["mobile-qat"] == pytest.approx(size["mobile-int8"], rel=0.01)
     assert size["mobile-int8"] < 500 < size["mobile"]
 
 
@@ -250,7 +252,7 @@ def test_every_variant_has_its_cell():
 
 @pytest.mark.parametrize("name", CELLS)
 def test_cell_builds_the_variant(name, compared, data, trained, tmp_path, monkeypatch):
-    if name == "mobile-pruned":  # the cell of ``pruned`` shows that its training is the walk's
+    if name in ("mobile-pruned", "mobile-small"):  # ``pruned`` shows that it trains as the walk
         again = variants.pruned(trained, data).state_dict()
         monkeypatch.setattr(
             training, "fit", lambda smaller, *_, **__: smaller.load_state_dict(again)

@@ -69,8 +69,24 @@ def test_pareto_front_leaves_out_who_is_beaten_and_who_answers_differently():
     names = [r.variant for r in tradeoff.pareto(TABLE, ACCURACY, SIZE)]
     assert names == ["big", "small"]  # "fits" is larger and less accurate than "small"
     assert tradeoff.pareto([], SIZE, LATENCY) == []
+    twins = [record("one", file_kb=5.0), record("two", file_kb=5.0)]
+    assert tradeoff.pareto(twins, SIZE, ACCURACY) == twins
     unmeasured = [dataclasses.replace(r, peak_added_mib=None) for r in TABLE]
     assert tradeoff.pareto(unmeasured, MEMORY, SIZE) == []
+
+
+def test_on_the_front_noise_beats_nobody():
+    """A middle half of 0.1 ms: 1.00 and 1.04 ms are equal, 1.00 and 1.06 ms are not."""
+    rows = [record("a", file_kb=300.0, median_ms=1.0), record("b", file_kb=200.0, median_ms=1.04)]
+    assert [r.variant for r in tradeoff.pareto(rows, SIZE, LATENCY)] == ["b"]
+    rows[1] = record("b", file_kb=200.0, median_ms=1.06)
+    assert [r.variant for r in tradeoff.pareto(rows, SIZE, LATENCY)] == ["b", "a"]
+
+
+def test_a_file_that_no_phone_can_load_does_not_compete():
+    rows = [record("pt", file="a.pt", file_kb=1.0), record("ptl", file_kb=5.0)]
+    assert [r.variant for r in tradeoff.pareto(rows, SIZE, LATENCY)] == ["ptl"]
+    assert [r.variant for r in tradeoff.pareto(rows[:1], SIZE, LATENCY)] == ["pt"]
 
 
 def test_explorer_says_in_words_what_misses_the_budget():

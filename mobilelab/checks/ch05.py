@@ -135,7 +135,7 @@ def check_prepare(prepare: Prepare) -> Check:
                 "Resize height and width to size, and leave batch and channels alone.",
             ),
             Case(
-                "white of the digits (16 of 16) becomes 1.5",
+                "full ink of the digits (16 of 16) becomes 1.5",
                 flat(16, 16.0),
                 same(1.5),
                 "Scale first, normalize afterwards: mean and std were computed on images between "
@@ -143,17 +143,17 @@ def check_prepare(prepare: Prepare) -> Check:
                 1e-5,
             ),
             Case(
-                "black becomes -0.5, not 0",
+                "paper, a raw 0, becomes -0.5 and not 0",
                 flat(0, 16.0),
                 same(-0.5),
-                "Black is 0 only before normalizing. (0 - 0.25) / 0.5 is -0.5.",
+                "It is 0 only before normalizing. (0 - 0.25) / 0.5 is -0.5.",
                 1e-5,
             ),
             Case(
-                "white of a photo (255 of 255) becomes 1.5 as well",
+                "the largest value of a photo (255 of 255) becomes 1.5 as well",
                 flat(255, 255.0),
                 same(1.5),
-                "What white means is the argument max_value, not a number in the code.",
+                "The largest raw value is the argument max_value, not a number in the code.",
                 1e-5,
             ),
             Case(

@@ -105,6 +105,10 @@ QUANTITIES: dict[str, tuple[str, str, Callable[[Cost], float]]] = {
 }
 
 
+#: Quantities that do not follow a power law: a part of the memory is the same for any picture.
+CURVED = {"memory"}
+
+
 def draw(costs: Sequence[Cost], quantity: str, size: int, figure: Figure | None = None) -> Figure:
     """One quantity against input size, both logarithmic, so that a power law is a straight line.
 
@@ -129,7 +133,7 @@ def draw(costs: Sequence[Cost], quantity: str, size: int, figure: Figure | None 
         at = 0.86 - 0.2 * i
         figure.text(0.7, at, "●■"[i], color=color, fontsize=13)
         figure.text(0.725, at, text, color=INK, fontsize=11)
-        if len(sizes) > 1:
+        if len(sizes) > 1 and quantity not in CURVED:
             k = exponent(sizes, values)
             middle = math.exp(
                 sum(math.log(v) - k * math.log(s) for s, v in zip(sizes, values, strict=True))
@@ -187,6 +191,7 @@ class ResolutionExplorer(Explorer):
         k = {
             name: exponent(sizes, [max(value(c), 1e-3) for c in self.costs])
             for name, (_, _, value) in QUANTITIES.items()
+            if name not in CURVED
         }
         phone = exponent(list(ANIMEGAN_PHONE), list(ANIMEGAN_PHONE.values()))
         words = (
@@ -194,15 +199,19 @@ class ResolutionExplorer(Explorer):
             f"{here.added_mib:.1f} MiB above torch, {here.macs / 1e6:.0f} million MACs. "
             f"That is {here.size / small.size:.1f} times the side of {small.size} and "
             f"{here.median_ms / small.median_ms:.1f} times its time on this host.<br>"
-            f"Fitted exponents: latency <b>{k['latency']:.2f}</b>, memory {k['memory']:.2f}, "
+            f"Fitted exponents: latency <b>{k['latency']:.2f}</b>, "
             f"MACs {k['MACs']:.2f}; the cited phone's table {phone:.2f}."
         )
         return View(
             figure=draw(self.costs, self.quantity.value, here.size, self.figure),
             alt=(
                 f"{QUANTITIES[self.quantity.value][0].capitalize()} against input size, both axes "
-                f"logarithmic, {len(self.costs)} points near a straight line of slope "
-                f"{k[self.quantity.value]:.2f}"
+                f"logarithmic, {len(self.costs)} points"
+                + (
+                    f" near a straight line of slope {k[self.quantity.value]:.2f}"
+                    if self.quantity.value in k
+                    else ""
+                )
                 + (
                     ", beside the cited table of AnimeGANv2 on a phone."
                     if self.quantity.value == "latency"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ipywidgets as w
@@ -13,6 +13,7 @@ from matplotlib import colormaps
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from mobilelab import runtimes
 from mobilelab.errors import MobileLabError
 from mobilelab.measure import Record
 from mobilelab.plots import BLUE, GREEN, GREY, INK, RED, label_column
@@ -44,28 +45,38 @@ class Axis:
 SIZE = Axis("file size", "kB", lambda r: r.file_kb, digits=0)
 LATENCY = Axis("median latency", "ms", lambda r: r.median_ms)
 ACCURACY = Axis("accuracy", "%", lambda r: 100 * r.accuracy, more_is_better=True, digits=1)
+P95 = Axis("95th percentile", "ms", lambda r: r.p95_ms)
 MEMORY = Axis("peak memory above torch", "MiB", lambda r: r.peak_added_mib, digits=1)
 
 
 def pareto(records: Sequence[Record], x: Axis, y: Axis) -> list[Record]:
-    """The records that no other beats in both quantities, ordered along ``x``.
+    """The records that no other beats, ordered along ``x`` (chapter 06).
+
+    One record beats another if it costs at most as much in both quantities and less in at least
+    one. Two times whose middle halves reach each other count as equal, so noise beats nobody; equal
+    records do not beat each other, and both stay.
 
     Records whose answers are DIFFERENT do not compete: their figures count for nothing. Nor do
-    those without one of the two figures.
+    those without one of the two figures, nor, if a phone can load one of them, files that none can.
     """
 
     def cost(record: Record, axis: Axis) -> float:
         value = axis.value(record)
         return math.inf if value is None else -value if axis.more_is_better else value
 
+    def less(a: Record, b: Record, axis: Axis) -> bool:
+        tie = max(a.iqr_ms, b.iqr_ms) / 2 if axis is LATENCY else 0.0
+        return cost(a, axis) < cost(b, axis) - tie
+
+    def beats(a: Record, b: Record) -> bool:
+        return (less(a, b, x) or less(a, b, y)) and not (less(b, a, x) or less(b, a, y))
+
     able = [
         r for r in records if r.verdict != "DIFFERENT" and math.inf not in (cost(r, x), cost(r, y))
     ]
-    front: list[Record] = []
-    for record in sorted(able, key=lambda r: (cost(r, x), cost(r, y))):
-        if not front or cost(record, y) < cost(front[-1], y):
-            front.append(record)
-    return front
+    able = [r for r in able if Path(r.file).suffix in runtimes.known()] or able
+    front = [record for record in able if not any(beats(other, record) for other in able)]
+    return sorted(front, key=lambda r: (cost(r, x), cost(r, y)))
 
 
 def draw(
@@ -165,7 +176,8 @@ def in_words(records: Sequence[Record], budget: Budget, x: Axis, y: Axis) -> str
     escape = html.escape
     lines = [
         f"<b>Fits the budget:</b> {escape(', '.join(fitting)) or 'nothing'}.",
-        f"<b>Pareto front</b> in {x.label} and {y.label}: {escape(', '.join(front)) or 'nothing'}.",
+        f"<b>Pareto front</b> in {x.label} and {y.label}, of what a phone can load: "
+        f"{escape(', '.join(front)) or 'nothing'}.",
     ]
     why = "".join(
         f"<li>{escape(r.variant)} misses the budget: {escape('; '.join(budget.misses(r)))}.</li>"
@@ -232,8 +244,9 @@ class TradeoffExplorer(Explorer):
         self.records = list(records)
         self.cells, self.folder, self.remeasure = cells, Path(folder), remeasure
         first = self.records[0]
+        self._start = budget
         self._measured = {(first.threads, first.layout): self.records}
-        self.axes = {"size": SIZE, "latency": LATENCY, "accuracy": ACCURACY}
+        self.axes = {"size": SIZE, "latency": LATENCY, "p95": P95, "accuracy": ACCURACY}
         if any(r.peak_added_mib is not None for r in self.records):
             self.axes["peak memory"] = MEMORY
         self.axes.update(extra or {})
@@ -304,8 +317,14 @@ class TradeoffExplorer(Explorer):
 
     @property
     def budget(self) -> Budget:
-        """The budget that the sliders say."""
-        return Budget(self.size.value, self.latency.value, self.accuracy.value / 100)
+        """The budget that the sliders say; a limit that has no slider stays as it was."""
+        return replace(
+            self._start,
+            file_kb=self.size.value,
+            median_ms=self.latency.value,
+            accuracy=self.accuracy.value / 100,
+            times_float=math.inf,  # the latency slider began there
+        )
 
     @property
     def choice(self) -> Record:

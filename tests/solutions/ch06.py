@@ -57,7 +57,7 @@ def wrong_front_3(points):  # the best sum
 
 # 06.3: the check takes the function ---------------------------------------------------------
 def right_energy_range(macs, numbers, bits):
-    costs = {32: 4.6, 8: 0.23}
+    costs = {32: 4.6, 8: 0.3}
     if bits not in costs:
         raise ValueError(f"32 or 8 bits, not {bits}")
     low = macs * costs[bits] / 1e6
