@@ -17,8 +17,22 @@ def pytest_addoption(parser):
     )  # fmt: skip
 
 
+#: Modules that take more than a few seconds, for whoever edits another one: ``-m "not slow"``.
+SLOW = {
+    "test_apps", "test_attacks", "test_claims", "test_exercises", "test_explorers", "test_hosts",
+    "test_kernels", "test_papermill", "test_phone", "test_runtimes", "test_tour", "test_training",
+    "test_variants",
+}  # fmt: skip
+MARKED = {"test_explorers": "browser", "test_phone": "phone"}
+
+
 def pytest_collection_modifyitems(config, items):
-    """Skip what takes long, where that was asked for."""
+    """Mark modules as a whole, and skip what takes long, where that was asked for."""
+    for item in items:
+        if item.path.suffix == ".ipynb" or item.path.stem in SLOW:
+            item.add_marker("slow")
+        if item.path.stem in MARKED:
+            item.add_marker(MARKED[item.path.stem])
     if config.getoption("--quick-notebooks"):
         for item in items:
             cell = getattr(item, "cell", None)

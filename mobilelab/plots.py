@@ -96,7 +96,7 @@ def training_curve(epochs: Sequence[Epoch], with_batch_statistics: Sequence[floa
         numbers, [100 * epoch.accuracy for epoch in epochs], "o-", color=ORANGE, label=averages
     )
     if with_batch_statistics:
-        right.legend(loc="lower right", fontsize=8)
+        right.legend(loc="center right", fontsize=8)
     right.set(xlabel="epoch", ylabel="calibration accuracy (%)", ylim=(0, 103))
     for ax in (left, right):
         ax.xaxis.get_major_locator().set_params(integer=True)

@@ -17,9 +17,9 @@ CLAIMS: dict[str, dict[str, str]] = {
     },
     "01_train_a_cnn": {
         "cell-014": "ratio.high < 6",
-        "cell-029": "test_accuracy >= 0.975",
-        "cell-054": "peak.added_mib < peak.total_mib / 4",
-        "cell-063": (
+        "cell-032": "test_accuracy >= 0.975",
+        "cell-057": "peak.added_mib < peak.total_mib / 4",
+        "cell-064": (
             "share(typical, names[:4]) > 2 * share(held, names[:4])"
             " and share(typical, names[-2:]) < share(held, names[-2:])"
         ),
@@ -40,7 +40,7 @@ CLAIMS: dict[str, dict[str, str]] = {
     },
     "07_on_a_device": {
         "cell-018": "all(result.rel_l2 < 1e-6 for result in results.values())",
-        "cell-040": (
+        "cell-042": (
             "changed < 0.01 and (skewed - test.images).abs().max() > 0.01"
             " and not torch.equal(right, wrong)"
         ),

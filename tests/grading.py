@@ -14,10 +14,20 @@ ROOT = Path(__file__).resolve().parent.parent
 TINY = Path(__file__).parent / "tiny"
 SECRET = b"CANARY-SECRET-0123456789abcdef"
 
-needs_sandbox = pytest.mark.skipif(
-    sandbox.missing() is not None and not os.environ.get("MOBILELAB_REQUIRE_SANDBOX"),
-    reason=f"no sandbox here: {sandbox.missing()} (Debian: apt install bubblewrap)",
-)
+SANDBOX = [
+    pytest.mark.sandbox,
+    pytest.mark.skipif(
+        sandbox.missing() is not None and not os.environ.get("MOBILELAB_REQUIRE_SANDBOX"),
+        reason=f"no sandbox here: {sandbox.missing()} (Debian: apt install bubblewrap)",
+    ),
+]
+
+
+def needs_sandbox(test):
+    """For a test that cannot be without bubblewrap; ``pytestmark = SANDBOX`` for a module."""
+    for mark in SANDBOX:
+        test = mark(test)
+    return test
 
 
 @pytest.fixture(scope="module", autouse=True)

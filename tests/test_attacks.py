@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from grading import SECRET, TINY, needs_sandbox, notebook, own_cache, tiny_with  # noqa: F401
+from grading import SANDBOX, SECRET, TINY, notebook, own_cache, tiny_with  # noqa: F401
 
 from mobilelab.grading import batch, feedback, lms
 from mobilelab.grading.gradebook import Gradebook
@@ -18,7 +18,7 @@ from mobilelab.grading.submissions import find
 
 ATTACKS = sorted((Path(__file__).parent / "attacks").glob("*.ipynb"))
 HONEST = ("ada", "zoe")
-pytestmark = needs_sandbox
+pytestmark = SANDBOX
 
 
 def malformed():

@@ -183,3 +183,13 @@ def test_another_order_in_readme_is_found(one, other):
     swapped = {one: other, other: one}
     readme = re.sub("|".join(swapped), lambda name: swapped[name[0]], readme)
     assert floors_in(readme) != floors()
+
+
+def test_the_lesson_plans_name_every_prediction():
+    """One row for each, by chapter."""
+    plans = (ROOT / "docs" / "lessons.md").read_text()
+    for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
+        predictions = path.read_text().count("### Predict, then run")
+        [plan] = re.findall(rf"^## {path.stem[:2]} .*?(?=^## )", plans, re.M | re.S)
+        rows = re.findall(r"^\| (?!prediction|---)", plan, re.M)
+        assert len(rows) == predictions, path.stem

@@ -36,7 +36,7 @@ def on_arm(folder, proof):
     ]
     nbformat.write(notebook, folder / CHAPTER.name)
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--nbval", "--current-env", "--rootdir", ".",
+        [sys.executable, "-m", "pytest", "-q", "--nbval", "--nbval-current-env", "--rootdir", ".",
          "-p", "no:cacheprovider", "-p", "nbval_compare", "-p", "claims", "-c", "/dev/null",
          f"--nbval-sanitize-with={TESTS / 'nbval_sanitize.cfg'}", CHAPTER.name],
         cwd=folder, capture_output=True, text=True,

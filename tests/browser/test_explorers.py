@@ -196,7 +196,7 @@ def test_chapter_03_plays_with_bits_and_prunes(server, page, printed):
     healthy(notebook)
     output = notebook.output("QuantizationPlayground")
     bits = lab.slider(output, "bits")
-    many_moves(server, page, output, bits, "quantization, bits", printed, 200)
+    many_moves(server, page, output, bits, "quantization, bits", printed, 100)
     bits.locator(".noUi-handle").focus()
     page.keyboard.press("Home")
     expect(words(output)).to_contain_text("of 4 levels", timeout=20_000)
@@ -320,6 +320,7 @@ def test_stored_notebook_shows_picture_and_table_without_running(server, page, a
     )
     notebook = lab.Notebook(server, page, name, app=app)
     output = notebook.output("again = partial")
+    output.locator(".jp-OutputPlaceholder, .jp-Placeholder").first.click()  # folded: a prediction
     image = output.locator("img[alt^='Variants as points']")
     expect(image).to_be_visible()
     assert image.evaluate("img => img.naturalWidth") > 500
