@@ -438,6 +438,8 @@ class Record:
     """Memory format of the input that was timed: ``NCHW`` or ``channels_last``."""
     times_float: float | None = None
     """Time over the float model's in the same run (median of the pairs); ``None`` without one."""
+    float_ms: float | None = None
+    """Median time of the float model in the same run; ``None`` without one."""
 
     def as_dict(self) -> dict[str, object]:
         """The record as plain JSON values."""
@@ -495,4 +497,5 @@ def record(
         host=host(),
         layout=layout,
         times_float=timing.ratio(float_timing).median if float_timing else None,
+        float_ms=float_timing.median_ms if float_timing else None,
     )

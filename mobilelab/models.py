@@ -95,7 +95,7 @@ class QuantizableInvertedResidual(InvertedResidual):
 
 
 class QuantizableTinyMobileNet(TinyMobileNet):
-    """``TinyMobileNet`` with the doors that int8 needs (chapter 03): same weights, same answers.
+    """``TinyMobileNet`` with the stubs that int8 needs (chapter 03): same weights, same answers.
 
     ``quant`` turns float into int8 on the way in, ``dequant`` back on the way out, and the
     additions go through ``FloatFunctional``. The ``state_dict`` of a ``TinyMobileNet`` fits.
@@ -114,7 +114,7 @@ class QuantizableTinyMobileNet(TinyMobileNet):
 
     @classmethod
     def from_float(cls, model: TinyMobileNet) -> QuantizableTinyMobileNet:
-        """A copy of ``model`` with the doors added, in the same mode (train or eval)."""
+        """A copy of ``model`` with the stubs added, in the same mode (train or eval)."""
         copy = cls(model.features[0][0].in_channels, model.classifier.out_features)
         copy.load_state_dict(model.state_dict())
         return copy.train(model.training)

@@ -90,13 +90,15 @@ def training_curve(epochs: Sequence[Epoch], with_batch_statistics: Sequence[floa
     left.set(xlabel="epoch", ylabel="training loss (cross-entropy)", yscale="log")
     if with_batch_statistics:
         shares = [100 * share for share in with_batch_statistics]
-        right.plot(numbers, shares, "s--", color=BLUE, label="BatchNorm with the batch")
+        right.plot(
+            numbers, shares, "s--", color=BLUE, label="BatchNorm with the batch's own statistics"
+        )
     averages = "BatchNorm with running averages, eval()"
     right.plot(
         numbers, [100 * epoch.accuracy for epoch in epochs], "o-", color=ORANGE, label=averages
     )
     if with_batch_statistics:
-        right.legend(loc="center right", fontsize=8)
+        right.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8, frameon=False)
     right.set(xlabel="epoch", ylabel="calibration accuracy (%)", ylim=(0, 103))
     for ax in (left, right):
         ax.xaxis.get_major_locator().set_params(integer=True)
@@ -147,7 +149,7 @@ def zeros(rows: Sequence[tuple[float, float, float, float]], accuracy: float) ->
     one.axhline(100 * accuracy, color=GREEN, ls="--", label="budget")
     one.set(xlabel="zeros among the weights (%)", ylabel="test accuracy (%)", ylim=(0, 103))
     other.plot(percent, raw, "o-", color=ORANGE, label="file")
-    other.plot(percent, zipped, "s-", color=BLUE, label="file, zipped")
+    other.plot(percent, zipped, "s-", color=BLUE, label="file, compressed")
     other.set(xlabel="zeros among the weights (%)", ylabel="size (kB)", ylim=(0, 1.1 * max(raw)))
     for ax in (one, other):
         ax.grid(alpha=0.3)
@@ -264,7 +266,7 @@ STEPS = (
 
 
 def lost_bias() -> Picture:
-    """How folding BatchNorm loses the bias of a convolution, in three steps (chapter 04)."""
+    """How folding BatchNorm loses the bias of a convolution, in four steps (chapter 04)."""
     fig = figure(9, 2.6)
     ax = fig.subplots()
     ax.axis("off")
@@ -295,7 +297,7 @@ def lost_bias() -> Picture:
                 color=INK, lw=1.5,
             )  # fmt: skip
             ax.add_patch(arrow)
-    ax.set(xlim=(-0.2, 11.6), ylim=(-0.3, 2.9))
+    ax.set(xlim=(-0.2, 15.6), ylim=(-0.3, 2.9))
     return fig
 
 

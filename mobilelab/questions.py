@@ -279,15 +279,15 @@ QUESTIONS: tuple[Question, ...] = (
                 "many ordinary ones there are.",
             ),
             Option(
-                "They lose detail: most marks of the ruler lie where they have no values.",
-                "The marks are spread over a range that ordinary images hardly use. A ruler that "
-                "is too long has coarse marks, and the rounding errors grow (section 1).",
+                "They lose detail: most levels lie where they have no values.",
+                "The levels are spread over a range that ordinary images hardly use. A range that "
+                "is too wide has a coarse step, and the rounding errors grow (section 1).",
                 right=True,
             ),
             Option(
-                "They are clipped: the ends of the ruler no longer fit their values.",
-                "Takes the ruler for too short. Clipping meets what reaches beyond its ends "
-                "(section 1), and this ruler is far too long.",
+                "They are clipped: the ends of the range no longer fit their values.",
+                "Takes the range for too narrow. Clipping meets what reaches beyond its ends "
+                "(section 1), and this range is far too wide.",
             ),
             Option(
                 "They suffer from coarser weights: calibration sets the scales of those.",
@@ -327,7 +327,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "03.3",
         "Not hidden channels this time: you want to drop half of the output channels of a block "
-        "that computes `x + y`. Where does the surgery go?",
+        "that computes `x + y`. Which layers have to be cut?",
         (
             Option(
                 "Into this block alone: its projection and the BatchNorm after that.",
@@ -565,7 +565,7 @@ QUESTIONS: tuple[Question, ...] = (
             Option(
                 "Its latency, because each layer has to be called all the same.",
                 "True of very small pictures, where the calls are most of the time. At the sizes "
-                "of section 3 the time follows the work closely.",
+                "of section 3 the time grows nearly as fast as the work.",
             ),
             Option(
                 "None: all three fall with the number of pixels.",
@@ -581,7 +581,7 @@ QUESTIONS: tuple[Question, ...] = (
         (
             Option(
                 "Either: the estimate is equal, so the battery lasts as long.",
-                "Takes the estimate for the energy. It counts arithmetic and traffic and leaves "
+                "Takes the estimate for the energy. It counts steps and traffic and leaves "
                 "out what a processor draws while it is merely awake.",
             ),
             Option(

@@ -55,11 +55,9 @@ class Budget:
                     f"{record.times_float:.2f}x the float model's time, too slow on this host"
                 )
         if self.p95_times_float < math.inf:
-            if record.times_float is None:
+            if record.float_ms is None:
                 found.append("its time was not taken in turn with the float model's")
-            elif (share := record.times_float * record.p95_ms / record.median_ms) > (
-                self.p95_times_float
-            ):
+            elif (share := record.p95_ms / record.float_ms) > self.p95_times_float:
                 found.append(
                     f"95th percentile {share:.2f}x the float model's time, too slow on this host"
                 )

@@ -182,9 +182,9 @@ from ai_edge_quantizer.utils import qsv_utils
 
 recipe = recipe_manager.RecipeManager()
 recipe.add_static_config(".*", Operators.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8)
-for door in (Operators.INPUT, Operators.OUTPUT):
+for end in (Operators.INPUT, Operators.OUTPUT):
     recipe.add_quantization_config(
-        ".*", door, algorithm_key=recipe_manager.AlgorithmName.NO_QUANTIZE
+        ".*", end, algorithm_key=recipe_manager.AlgorithmName.NO_QUANTIZE
     )
 observer = calibrator.Calibrator(
     "float.tflite", num_threads=1, qsv_update_func=qsv_utils.min_max_update

@@ -140,9 +140,9 @@ def quantize_litert(model: bytes, images: Sequence[Tensor]) -> bytes:
         activation_num_bits=8,
         weight_num_bits=8,
     )
-    for door in (kinds.INPUT, kinds.OUTPUT):
+    for end in (kinds.INPUT, kinds.OUTPUT):
         manager.add_quantization_config(
-            regex=".*", operation_name=door, algorithm_key=recipe.AlgorithmName.NO_QUANTIZE
+            regex=".*", operation_name=end, algorithm_key=recipe.AlgorithmName.NO_QUANTIZE
         )
     with tempfile.TemporaryDirectory(prefix="mobilelab-") as folder, quiet():
         path = Path(folder) / "model.tflite"

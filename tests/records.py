@@ -24,5 +24,6 @@ def record(variant="a", **changes):
         "peak_total_mib": 300.0,
         "host": HOST,
         "times_float": 1.0,
+        "float_ms": 1.0,
     }
     return Record(**{**values, **changes})

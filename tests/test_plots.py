@@ -73,8 +73,10 @@ def test_workflow_marks_the_chapter():
 
 def test_a_second_line_for_batch_statistics():
     epochs = [Epoch(1, 2.0, 0.1), Epoch(2, 1.0, 0.3)]
-    assert "BatchNorm with the batch" not in drawn(plots.training_curve(epochs))
-    assert "BatchNorm with the batch" in drawn(plots.training_curve(epochs, [0.3, 0.8]))
+    assert "BatchNorm with the batch's own statistics" not in drawn(plots.training_curve(epochs))
+    assert "BatchNorm with the batch's own statistics" in drawn(
+        plots.training_curve(epochs, [0.3, 0.8])
+    )
 
 
 def test_titles_say_who_said_what():
@@ -89,8 +91,10 @@ def test_a_staircase_and_its_error():
 
 def test_zeros_have_two_sizes():
     rows = [(0.0, 0.99, 1400.0, 1300.0), (0.8, 0.1, 1400.0, 400.0)]
-    assert {"budget", "file", "file, zipped"} <= set(drawn(plots.zeros(rows, 0.98)))
+    assert {"budget", "file", "file, compressed"} <= set(drawn(plots.zeros(rows, 0.98)))
 
 
-def test_the_lost_bias_is_drawn_in_three_steps():
-    assert {"the trace", "after folding", "after freezing"} <= set(drawn(plots.lost_bias()))
+def test_the_lost_bias_is_drawn_in_four_steps():
+    assert {"the trace", "rewritten", "after folding", "after freezing"} <= set(
+        drawn(plots.lost_bias())
+    )

@@ -5,6 +5,7 @@ import contextlib
 import csv
 import dataclasses
 import io
+import math
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,17 @@ def test_on_the_front_noise_beats_nobody():
     assert [r.variant for r in tradeoff.pareto(rows, SIZE, LATENCY)] == ["b"]
     rows[1] = record("b", file_kb=200.0, median_ms=1.06)
     assert [r.variant for r in tradeoff.pareto(rows, SIZE, LATENCY)] == ["b", "a"]
+
+
+def test_a_limit_that_nobody_set_is_none():
+    explorer = widgets.TradeoffExplorer(TABLE, Budget(accuracy=0.9, p95_times_float=2.0))
+    assert explorer.budget.file_kb == explorer.budget.median_ms == math.inf
+    assert explorer.budget.p95_times_float == 2.0
+    explorer.size.value = 300.0
+    assert explorer.budget.file_kb == 300.0
+    explorer.y.value = "p95"
+    dashed = [line for line in explorer.figure.axes[0].lines if line.get_linestyle() == "--"]
+    assert len(dashed) == 2
 
 
 def test_a_file_that_no_phone_can_load_does_not_compete():

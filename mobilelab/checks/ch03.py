@@ -25,9 +25,9 @@ def check_scale_zero_point(function: Callable[[float, float, int], tuple[float, 
     Args:
         function: maps the ends of a range and a number of bits to scale and zero point.
     """
-    gaps = "Between 2**bits marks lie 2**bits - 1 gaps; the scale is the width of one gap."
-    stretch = "Zero has to be on the ruler, or padding gets an error: min(low, 0), max(high, 0)."
-    where = "The zero point is the mark at which 0.0 lies: how many gaps is low below zero?"
+    gaps = "Between 2**bits levels lie 2**bits - 1 gaps; the scale is the width of one gap."
+    stretch = "Zero has to be a level, or padding gets an error: min(low, 0), max(high, 0)."
+    where = "The zero point is the level at which 0.0 lies: how many gaps is low below zero?"
 
     def part(index: int, low: float, high: float, bits: int = 8) -> Callable[[], object]:
         return lambda: function(low, high, bits)[index]
@@ -68,7 +68,7 @@ def check_fake_quantize(function: Callable[[Tensor, float, int, int], Tensor]) -
     """
 
     def case(name: str, values: list[float], expected: list[float], hint: str) -> Case:
-        # whole numbers 0 to 15 at 0.2 each, zero at 5: the ruler from -1 to 2 of the chapter
+        # whole numbers 0 to 15 at 0.2 each, zero at 5: the range from -1 to 2 of the chapter
         return Case(
             name, lambda: function(torch.tensor(values), 0.2, 5, 4), torch.tensor(expected), hint,
             1e-5,
@@ -80,20 +80,20 @@ def check_fake_quantize(function: Callable[[Tensor, float, int, int], Tensor]) -
         "Exercise 03.1, there and back",
         [
             case(
-                "marks of the ruler stay where they are",
+                "levels stay where they are",
                 [-1.0, 0.0, 0.2, 2.0],
                 [-1.0, 0.0, 0.2, 2.0],
                 "On the way back, subtract the zero point first and multiply then.",
             ),
             case(
-                "between two marks, the nearer one",
+                "between two levels, the nearer one",
                 [0.07, 0.13, 0.55, -0.33],
                 [0.0, 0.2, 0.6, -0.4],
-                "Round to the nearest mark. int(), floor and // always go down or towards zero, "
+                "Round to the nearest level. int(), floor and // always go down or towards zero, "
                 "which makes the error up to twice as large.",
             ),
             case(
-                "beyond the ruler, its end",
+                "beyond the range, its end",
                 [5.0, -3.0],
                 [2.0, -1.0],
                 "Clamp the whole numbers to 0 and 2**bits - 1 after adding the zero point. Bytes "
@@ -103,7 +103,7 @@ def check_fake_quantize(function: Callable[[Tensor, float, int, int], Tensor]) -
                 "8 bits and the shape of images, as torch does it",
                 lambda: function(image, 0.0104, 78, 8),
                 expected,
-                "The end of the ruler depends on bits, and the shape of x stays.",
+                "The end of the range depends on bits, and the shape of x stays.",
                 1e-5,
             ),
         ],
@@ -134,7 +134,7 @@ def check_repaired_recipe(recipe: Callable[[nn.Module, Dataset], nn.Module]) -> 
     """Exercise 03.2.
 
     Args:
-        recipe: maps a float network with doors, in eval mode, and a data set to an int8 network.
+        recipe: maps a float network with stubs, in eval mode, and a data set to an int8 network.
     """
     data, hidden, reference = _digits()
     made: list[nn.Module | Exception] = []

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 import ipywidgets as w
 from matplotlib import colormaps
@@ -159,6 +160,9 @@ def _budget_of(axis: Axis, budget: Budget, records: Sequence[Record]) -> float:
         return budget.file_kb
     if axis is LATENCY:
         return budget.limit_ms(records)
+    if axis is P95:
+        floats = [r.float_ms for r in records if r.float_ms]
+        return budget.p95_times_float * median(floats) if floats else math.inf
     return 100 * budget.accuracy if axis is ACCURACY else math.inf
 
 
@@ -209,6 +213,11 @@ def describe(record: Record) -> str:
         f"{record.accuracy:.1%} right; answers {record.verdict}, relative error "
         f"{record.rel_l2:.1e}; {memory}. Measured on {html.escape(str(record.host))}."
     )
+
+
+def _limit(slider: w.FloatSlider, start: float) -> float:
+    """What a slider says; no limit while it stands at its end and there was none to begin with."""
+    return math.inf if start == math.inf and slider.value == slider.max else slider.value
 
 
 class TradeoffExplorer(Explorer):
@@ -320,8 +329,8 @@ class TradeoffExplorer(Explorer):
         """The budget that the sliders say; a limit that has no slider stays as it was."""
         return replace(
             self._start,
-            file_kb=self.size.value,
-            median_ms=self.latency.value,
+            file_kb=_limit(self.size, self._start.file_kb),
+            median_ms=_limit(self.latency, self._start.limit_ms(self.records)),
             accuracy=self.accuracy.value / 100,
             times_float=math.inf,  # the latency slider began there
         )

@@ -72,10 +72,10 @@ out = Path("out") / "opened"
 """
 
 
-#: The network with doors for int8, as chapter 03 makes it.
+#: The network with stubs for int8, as chapter 03 makes it.
 FUSED = f"""
 {LOADED}
-with_doors = lambda: models.QuantizableTinyMobileNet.from_float(model).eval()
+with_stubs = lambda: models.QuantizableTinyMobileNet.from_float(model).eval()
 fuse = lambda network: network.fuse()
 """
 #: What chapter 04 compares its passes on.
