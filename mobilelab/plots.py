@@ -267,17 +267,14 @@ STEPS = (
 
 def lost_bias() -> Picture:
     """How folding BatchNorm loses the bias of a convolution, in four steps (chapter 04)."""
-    fig = figure(9, 2.6)
+    fig = figure(11, 2.6)
     ax = fig.subplots()
     ax.axis("off")
+    batch_norm, stored = "BatchNorm: mean, var, weight, bias", "stored in the module: bias'"
     steps = (
-        ("the trace", "conv2d(x, weight, None)", "BatchNorm: mean, var, weight, bias", ""),
-        (
-            "after folding",
-            "conv2d(x, weight', None)",
-            "stored in the module: bias'",
-            "not connected",
-        ),
+        ("the trace", "_convolution(x, weight, None)", batch_norm, ""),
+        ("rewritten", "conv2d(x, weight, None)", batch_norm, ""),
+        ("after folding", "conv2d(x, weight', None)", stored, "no _convolution: not connected"),
         ("after freezing", "conv2d(x, weight', None)", "", "bias' is gone"),
     )
     for i, (name, graph, beside, remark) in enumerate(steps):

@@ -40,7 +40,7 @@ CLAIMS: dict[str, dict[str, str]] = {
         "cell-118": "measure.accuracy(pruned_scores, data.test.labels) >= 0.96",
     },
     "04_optimize_for_mobile": {
-        "cell-099": "timings['optimized, .to'].ratio(timings['optimized, as loaded']).high < 0.95",
+        "cell-101": "timings['optimized, .to'].ratio(timings['optimized, as loaded']).high < 0.95",
     },
     "07_on_a_device": {
         "cell-018": "all(result.rel_l2 < 1e-6 for result in results.values())",
@@ -50,8 +50,8 @@ CLAIMS: dict[str, dict[str, str]] = {
         ),
     },
     "08_the_way_on": {
-        "cell-030": "slower.low > 20",
-        "cell-045": "measure.accuracy(answers, test.labels) >= 0.97",
+        "cell-032": "slower.low > 20",
+        "cell-047": "measure.accuracy(answers, test.labels) >= 0.97",
     },
 }
 

@@ -18,7 +18,7 @@ import torch
 type(torch.backends.quantized).supported_engines = ["qnnpack", "none"]
 """
 #: From here to section 7 engines make no difference, and networks are trained.
-ASIDE = "The verdict is `close`: these are other numbers"
+ASIDE = "The relative error is a little smaller, and the file larger"
 PROOF = "assert desktop == 'qnnpack' and torch.backends.quantized.engine == 'qnnpack'"
 
 

@@ -145,6 +145,12 @@ class Notebook:
         cell.locator(".cm-content").click()
         self.command("notebook:run-cell")
 
+    def unfold(self, text: str) -> None:
+        """Show the output of the code cell that contains a text, as a click on its dots does."""
+        cell = self.page.locator(f".jp-CodeCell:has(.cm-content:has-text('{text}'))").first
+        cell.scroll_into_view_if_needed()
+        cell.locator(".jp-Cell-outputWrapper .jp-Placeholder").first.click()
+
     def output(self, text: str):
         """The output of the code cell that contains a text."""
         cell = self.page.locator(f".jp-CodeCell:has(.cm-content:has-text('{text}'))").first
