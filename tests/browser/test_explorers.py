@@ -55,6 +55,7 @@ from mobilelab import datasets, measure, models, report, successors, variants
 from mobilelab.runtimes import saved
 data, model, quick, seed = datasets.load("digits"), models.load_trained(), True, 0
 torch.set_num_threads(1)
+torch.backends.quantized.engine = "qnnpack"  # as the chapters set it
 """
 
 
