@@ -1,12 +1,25 @@
 """Loaded by every run of pytest in the project, also for a single notebook."""
 
+import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
 pytest_plugins = ["nbval_compare", "claims"]
+
+#: What trains is trained once in a run: chapters, tests and the tour share it (variants.once).
+MADE = os.environ.get("MOBILELAB_MADE") or tempfile.mkdtemp(prefix="mobilelab-made-")
+os.environ["MOBILELAB_MADE"] = MADE
+
+
+def pytest_unconfigure(config):
+    """Take away what was shared in this run."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(MADE, ignore_errors=True)
 
 
 def pytest_addoption(parser):

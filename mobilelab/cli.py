@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from mobilelab import __version__, homework
@@ -18,6 +16,7 @@ from mobilelab import doctor as clinic
 from mobilelab.apps import commands as apps
 from mobilelab.errors import MobileLabError
 from mobilelab.phone import commands as phone
+from mobilelab.terminal import Terminal, colored
 
 app = typer.Typer(
     help="MobileLab: put a PyTorch model on a phone, measured at every step.",
@@ -29,27 +28,27 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def _main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False):
     if version:
-        Console().print(__version__)
+        Terminal().print(__version__)
         raise typer.Exit
 
 
 @app.command()
 def doctor() -> None:
     """Is this machine ready for the course? Exit status 0 if nothing that is needed is missing."""
-    console = Console()
+    console = Terminal()
     table = Table(title="MobileLab doctor")
     table.add_column("check")
     table.add_column("")
     table.add_column("found", overflow="fold")
     findings = clinic.examine()
     for finding in findings:
-        lacks = "[red]no[/]" if finding.group == "needed" else "[yellow]MISSING[/]"
-        mark = "[green]ok[/]" if finding.ok else lacks
-        table.add_row(finding.name, mark, escape(finding.detail))
+        needed = finding.group == "needed"
+        lacks = colored("red", "no") if needed else colored("yellow", "MISSING")
+        table.add_row(finding.name, colored("green", "ok") if finding.ok else lacks, finding.detail)
     console.print(table)
     ill = clinic.ill(findings)
     for finding in ill:
-        console.print(f"[red]{finding.name}:[/] {escape(finding.fix)}", soft_wrap=True)
+        console.print(colored("red", f"{finding.name}:", finding.fix), soft_wrap=True)
     if ill:
         raise typer.Exit(1)
     console.print("All well. make lab opens the course.")
@@ -91,7 +90,7 @@ def main() -> None:
     try:
         app()
     except MobileLabError as error:
-        Console(stderr=True).print(f"[red]Error:[/] {error}", soft_wrap=True)
+        Terminal(stderr=True).print(colored("red", "Error:", error), soft_wrap=True)
         sys.exit(1)
     finally:
         gc.freeze()  # or Python looks for garbage in all of torch before it ends: half a second

@@ -10,21 +10,23 @@ import contextlib
 import secrets
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from mobilelab.errors import MobileLabError
 from mobilelab.grading import lean
+from mobilelab.terminal import Terminal, colored
 
 if TYPE_CHECKING:
     from mobilelab.grading.assignment import Assignment
     from mobilelab.grading.gradebook import Standing
     from mobilelab.grading.sandbox import Sandbox
+    from mobilelab.grading.submissions import Remark
 
 
 class HomeworkError(MobileLabError):
@@ -41,7 +43,7 @@ def secret(path: Annotated[Path, typer.Argument(help="The file to make.")]) -> N
         raise HomeworkError(f"{path} is there already; a class has one secret.") from error
     except OSError as error:
         raise HomeworkError(f"Cannot write {path}: {error.strerror}.") from error
-    Console().print(f"Wrote {path}. Keep it where students do not see it, and keep a copy.")
+    Terminal().print(f"Wrote {path}. Keep it where students do not see it, and keep a copy.")
 
 
 def _secret(path: Path | None) -> bytes | None:
@@ -83,7 +85,7 @@ def hand_out(
         if out is None:
             raise HomeworkError("Name the folder for the students' notebooks with --out.")
     written = release.write(assignment, out or exercise, students)
-    Console().print(
+    Terminal().print(
         f"Wrote {len(written)} notebook{'s' if len(written) != 1 else ''}: {written[0]}"
     )
 
@@ -127,28 +129,36 @@ def grade(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what the grader sees; keep nothing.")
     ] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Grade also if nobody has the notebooks' parameters.")
+    ] = False,
 ) -> None:
     """Grade what was handed in."""
     place = None if workers or scheduler else _early_sandbox(context, exercise, not no_sandbox)
     with lean.imports():
         from mobilelab.grading import batch, submissions
+        from mobilelab.grading import handed_in as before
+        from mobilelab.grading import policy as rules
         from mobilelab.grading.assignment import Assignment
         from mobilelab.grading.gradebook import Gradebook
-        from mobilelab.grading.policy import Policy, grades
 
-    console = Console()
-    if attempts not in ("last", "best"):
-        raise HomeworkError("--attempts is last or best.")
-    policy = Policy(submissions.parse_time(due) if due else None, free_days, per_day, attempts)
+    console = Terminal()
+    when = submissions.parse_time(due) if due else None
+    policy = rules.Policy(when, free_days, per_day, attempts)
     if place:
         batch.use(place)
     assignment = Assignment.load(exercise, hidden=not dry_run)
     names = submissions.read_roster(roster) if roster else None
-    handed_in_at = submissions.read_times(times) if times else None
-    found, ignored = submissions.find(handed_in, assignment.name, names)
+    handed_in_at = submissions.read_times(times, names) if times else None
+    found, remarks = submissions.find(handed_in, assignment.name, names)
     key = _secret(secret)
+    if not dry_run:
+        found, copies = before.without_copies(assignment, found)
+        others = before.check_parameters(assignment, found, key, names, anyway=anyway)
+        remarks = sorted([*remarks, *copies, *others], key=lambda remark: remark.path)
     if no_sandbox:
-        console.print("[bold red]No sandbox:[/] these notebooks run with all that you may do.")
+        told = "these notebooks run with all that you may do."
+        console.print(colored("bold red", "No sandbox:", told))
     with tempfile.TemporaryDirectory() as folder:
         book = Gradebook(Path(folder, "dry.db") if dry_run else out)
         columns = (
@@ -160,6 +170,7 @@ def grade(
             summary = batch.grade(
                 assignment, found, book, secret=key, sealed=not no_sandbox, scheduler=scheduler,
                 workers=workers, again=again, recalibrate=recalibrate,
+                parameters=partial(before.own_parameters, assignment) if dry_run else None,
                 on_step=lambda done, of, path: progress.update(bar, completed=done, total=of),
             )  # fmt: skip
         standings = [
@@ -168,9 +179,10 @@ def grade(
             if (standing := book.standing(assignment, submission, key)) is not None
         ]
         book.close()
-    chosen = grades(standings, policy, handed_in_at)
+    chosen = rules.grades(standings, policy, handed_in_at)
+    attempts_made = rules.attempts(standings, chosen, policy)
     if summary.limits:
-        console.print(summary.limits, markup=False, soft_wrap=True)
+        console.print(summary.limits, soft_wrap=True)
     if dry_run:
         _what_it_sees(console, chosen)
         return
@@ -178,14 +190,18 @@ def grade(
         f"{summary.graded} graded now, {summary.known} known, {len(chosen)} students, "
         f"gradebook {out}."
     )
-    for path in ignored:
-        console.print(f"[yellow]No notebook:[/] {path}", soft_wrap=True)
+    absent = sorted(set((names or {}).values()) - {s.student for s in found})
+    for remark in remarks:
+        console.print(colored("yellow", f"{remark.path}:", remark.text), soft_wrap=True)
+    if absent:
+        console.print(colored("yellow", "Nothing handed in:", ", ".join(absent)), soft_wrap=True)
     for path, reason in summary.failed:
-        console.print(f"[red]Not judged:[/] {path}: {reason}", soft_wrap=True)
+        console.print(colored("red", "Not judged:", f"{path}: {reason}"), soft_wrap=True)
     _overview(console, chosen)
     _hand_back(
-        console, assignment, chosen, names, html=html, report=report, canvas=canvas,
-        canvas_column=canvas_column, moodle=moodle, gradescope=gradescope,
+        console, assignment, chosen, names, remarks, absent, attempts_made, html=html,
+        report=report, canvas=canvas, canvas_column=canvas_column, moodle=moodle,
+        gradescope=gradescope,
     )  # fmt: skip
     if summary.failed:
         console.print("Run the same command again to try those once more.")
@@ -205,7 +221,7 @@ def _early_sandbox(context: typer.Context, exercise: Path, sealed: bool) -> Sand
     return None
 
 
-def _overview(console: Console, chosen: list[Standing]) -> None:
+def _overview(console: Terminal, chosen: list[Standing]) -> None:
     from mobilelab.grading import class_report
 
     table = Table()
@@ -217,7 +233,8 @@ def _overview(console: Console, chosen: list[Standing]) -> None:
 
 
 def _hand_back(
-    console: Console, assignment: Assignment, chosen: list[Standing], names: dict | None, *,
+    console: Terminal, assignment: Assignment, chosen: list[Standing], names: dict | None,
+    remarks: list[Remark], absent: list[str], attempts: list[tuple[Standing, str]], *,
     html: Path | None, report: Path | None, canvas: Path | None, canvas_column: str,
     moodle: Path | None, gradescope: Path | None,
 ) -> None:  # fmt: skip
@@ -229,9 +246,12 @@ def _hand_back(
         console.print(f"Feedback: {feedback.write(html, title, chosen)} pages in {html}.")
     if report:
         given = [c.source for c in release.student_notebook(assignment).cells]
-        pairs = class_report.alike(chosen, [*given, assignment.files["checks.py"].decode()])
+        solved = [c.source for c in release.solution(assignment).cells if c.cell_type == "code"]
+        given.append(assignment.files["checks.py"].decode())
+        pairs = class_report.alike(chosen, given, solved)
         try:
-            report.write_text(class_report.to_html(title, chosen, pairs), encoding="utf-8")
+            page = class_report.to_html(title, chosen, pairs, remarks, absent, attempts)
+            report.write_text(page, encoding="utf-8")
         except OSError as error:
             raise feedback.FeedbackError(f"Cannot write {report}: {error.strerror}.") from error
         console.print(f"Class report: {report}.")
@@ -246,18 +266,19 @@ def _hand_back(
             filled, unknown = lms.moodle(source, target, by_student, names)
         console.print(f"{platform}: {filled} grades filled in, {target}.")
         if unknown:
-            console.print(f"[yellow]{platform} does not know:[/] {', '.join(unknown)}")
+            told = f"{platform} does not know:"
+            console.print(colored("yellow", told, ", ".join(unknown)), soft_wrap=True)
     if gradescope:
         lms.write_gradescope(gradescope, by_student)
         console.print(f"Gradescope: {len(by_student)} results.json below {gradescope}.")
 
 
-def _what_it_sees(console: Console, chosen: list[Standing]) -> None:
+def _what_it_sees(console: Terminal, chosen: list[Standing]) -> None:
     """A student's view: every public case, how each task and each cell ended."""
     for standing in chosen:
         console.rule(standing.path)
         if standing.message:
-            console.print(f"[red]{standing.end}:[/] {standing.message}", soft_wrap=True)
+            console.print(colored("red", f"{standing.end}:", standing.message), soft_wrap=True)
         table = Table()
         for name in ("task", "end", "public cases", "what to look at"):
             table.add_column(name, overflow="fold")
@@ -272,5 +293,6 @@ def _what_it_sees(console: Console, chosen: list[Standing]) -> None:
         console.print(table)
         for cell in standing.cells:
             if cell["outcome"] not in ("ok", "todo"):
-                console.print(f"Cell {cell['place'] + 1}: {cell['outcome']} {cell['error']}")
+                said = f"Cell {cell['place'] + 1}: {cell['outcome']}. {cell['error']}"
+                console.print(said, soft_wrap=True)
     console.print("Public cases only: the grader's hidden ones decide the points.")

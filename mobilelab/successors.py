@@ -166,6 +166,16 @@ def _litert(model: TinyMobileNet, data: Dataset, seed: int = 0) -> bytes:
     return to_litert(model, data.test.images[:1])
 
 
+@once
+def _executorch_int8(model: TinyMobileNet, data: Dataset, seed: int = 0) -> bytes:
+    return to_executorch(quantize_pt2e(model, data.calibration.images), data.test.images[:1])
+
+
+@once
+def _executorch_qat(model: TinyMobileNet, data: Dataset, seed: int = 0) -> bytes:
+    return to_executorch(quantize_pt2e_aware(model, data, seed), data.test.images[:1])
+
+
 SUCCESSORS: tuple[Variant, ...] = (
     Variant(
         "et-portable", "float32, ExecuTorch without a delegate", "08", ".pte",
@@ -176,14 +186,10 @@ SUCCESSORS: tuple[Variant, ...] = (
         lambda m, d, s: to_executorch(m, d.test.images[:1]),
     ),
     Variant(
-        "et-int8", "int8 after training, ExecuTorch with XNNPACK", "08", ".pte",
-        lambda m, d, s: to_executorch(
-            quantize_pt2e(m, d.calibration.images), d.test.images[:1]
-        ),
+        "et-int8", "int8 after training, ExecuTorch with XNNPACK", "08", ".pte", _executorch_int8,
     ),
     Variant(
-        "et-qat", "int8 with training, ExecuTorch with XNNPACK", "08", ".pte",
-        lambda m, d, s: to_executorch(quantize_pt2e_aware(m, d, s), d.test.images[:1]),
+        "et-qat", "int8 with training, ExecuTorch with XNNPACK", "08", ".pte", _executorch_qat,
     ),
     Variant("litert-fp32", "float32, LiteRT", "08", ".tflite", _litert),
     Variant(

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from mobilelab import datasets, measure, plots, report, training, variants
 from mobilelab.errors import MobileLabError
+from mobilelab.terminal import Terminal
 
 #: Variants that only rewrite float arithmetic: they must answer as the float model does.
 LOSSLESS = ("scripted", "frozen", "mobile", "mobile-nhwc")
@@ -53,7 +54,7 @@ def run(
         MobileLabError: no data, no place to write, or a variant that must give the float
             model's answers and does not.
     """
-    console = console or Console()
+    console = console or Terminal()
     _writable(out)
     with _progress(console) as progress:
         step = progress.add_task("loading the data", total=None)

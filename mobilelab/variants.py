@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ from functools import wraps
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from torch import nn
 from torch.ao import quantization as tq
 from torch.utils.mobile_optimizer import optimize_for_mobile
@@ -68,7 +70,8 @@ def once(recipe: Recipe) -> Recipe:
     """Remember what a slow recipe made, the last :data:`KEPT` times.
 
     The same weights, images, labels and seed give a copy of what was made of them before; whoever
-    gets it may change it.
+    gets it may change it. With ``MOBILELAB_MADE``, a folder, processes of one run share what they
+    made: the tests do that. It keeps nothing apart that another version of the code would make.
     """
     made: OrderedDict[tuple[object, ...], nn.Module | bytes] = OrderedDict()
 
@@ -76,7 +79,7 @@ def once(recipe: Recipe) -> Recipe:
     def remembered(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module | bytes:
         key = _fingerprint(model, data), *map(type, model.modules()), seed
         if key not in made:
-            made[key] = recipe(model, data, seed)
+            made[key] = _shared(recipe.__name__, key, lambda: recipe(model, data, seed))
             if len(made) > KEPT:
                 made.popitem(last=False)
         made.move_to_end(key)
@@ -86,6 +89,25 @@ def once(recipe: Recipe) -> Recipe:
             return copy.deepcopy(made[key])
 
     return remembered
+
+
+def _shared(
+    name: str, key: tuple[object, ...], make: Callable[[], nn.Module | bytes]
+) -> nn.Module | bytes:
+    """What another process has made already, or what ``make`` makes, for the next one."""
+    folder = os.environ.get("MOBILELAB_MADE")
+    if not folder:
+        return make()
+    path = Path(folder, f"{name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:24]}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if path.exists():
+            return torch.load(path, weights_only=False)  # written by these tests themselves
+        made = make()
+        if not isinstance(made, torch.fx.GraphModule):  # an exported graph cannot be written
+            torch.save(made, f"{path}.new")
+            os.replace(f"{path}.new", path)
+        return made
 
 
 def _fingerprint(model: nn.Module, data: Dataset) -> str:

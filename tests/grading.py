@@ -62,6 +62,8 @@ class Net(torch.nn.Module):
     def forward(self, x):
         return 3 * x + self.seed
 torch.jit.script(Net(seed))._save_for_lite_interpreter("net.ptl")"""
+GOOD = notebook(DOUBLE, ANSWER, MODEL)
+HALF = notebook(DOUBLE)
 
 
 def tiny_with(cell, notebook):

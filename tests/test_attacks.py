@@ -158,7 +158,9 @@ ENDINGS = {
     "memory_bomb": "out of memory", "memory_bomb_shared": "out of memory",
     "memory_bomb_children": "out of memory", "memory_bomb_torch": "out of memory",
     "exit_cell": "kernel died", "segfault": "kernel died", "fork_bomb": "too many processes",
-    "another_students": "tampered parameters", "parameters_overwritten": "tampered parameters",
+    "sleeping_cells": "timeout", "clock": "timeout", "trickle": "disturbed messages",
+    "frames_of_zero": "answer too large", "picture_bomb": "disturbed messages",
+    "forge_outputs_number": "disturbed messages",
 }  # fmt: skip
 ENDS_OF_ITSELF = ("out of memory", "kernel died", "too many processes")
 
@@ -166,6 +168,13 @@ ENDS_OF_ITSELF = ("out of memory", "kernel died", "too many processes")
 @pytest.mark.parametrize("attack", ENDINGS)
 def test_ends_are_told_apart(graded, attack):
     assert graded[1][attack].end == ENDINGS[attack]
+
+
+def test_a_parameter_with_another_value_is_told(graded):
+    number = graded[1]["parameters_overwritten"].tasks["number"]
+    assert number["end"] == "wrong answer"
+    seed = graded[1]["parameters_overwritten"].parameters["seed"]
+    assert number["message"].startswith(f"Cell 3 gives seed the value 0, yours is {seed}. ")
 
 
 def test_later_tasks_count_after_a_cell_that_ends_the_kernel(graded):

@@ -2,6 +2,8 @@
 
 import json
 import re
+from datetime import datetime, timezone
+from html import escape
 from types import SimpleNamespace
 
 import nbformat
@@ -11,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mobilelab.errors import MobileLabError
-from mobilelab.grading import release
+from mobilelab.grading import class_report, feedback, lms, release
 from mobilelab.grading.assignment import Assignment
+from mobilelab.grading.gradebook import Standing
 from mobilelab.grading.instant import Checker
-from mobilelab.grading.sandbox import Sandbox
+from mobilelab.grading.sandbox import Limits, Sandbox
 from mobilelab.grading.scorer import score
 
 FOLDERS = [*sorted(p.parent for p in (ROOT / "exercises").glob("*/checks.py")), TINY]
@@ -27,8 +30,22 @@ def sandbox():
         yield place
 
 
-def grade(assignment, content, sandbox, student="ada"):
-    return score(assignment, content, student, sandbox, secret=SECRET, draws=SECRET)
+def grade(assignment, content, sandbox, student="ada", **options):
+    return score(assignment, content, student, sandbox, secret=SECRET, draws=SECRET, **options)
+
+
+def assert_it_can_be_handed_back(assignment, result):
+    """Every page and table that is made of a result."""
+    now = datetime.now(timezone.utc)
+    parts = (result["end"], result["message"], result["tasks"], result["cells"])
+    standing = Standing("ada", "ada.ipynb", now, *parts, result["parameters"])
+    page = feedback.to_html(assignment.exercise.title, standing)
+    for task in assignment.exercise.tasks:
+        assert escape(task.title) in page
+    assert escape(assignment.exercise.title) in class_report.to_html(
+        assignment.exercise.title, [standing], class_report.alike([standing], [])
+    )
+    assert lms.summary(standing) and json.dumps(lms.gradescope(standing))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=NAMES)
@@ -60,6 +77,7 @@ def test_solution_has_full_marks_with_every_parameter(folder, sandbox, monkeypat
         assert not wrong, values
         assert points(result) == assignment.exercise.points
         assert result["end"] == "graded", result["message"]
+        assert_it_can_be_handed_back(assignment, result)
 
 
 @needs_sandbox
@@ -68,6 +86,7 @@ def test_unmodified_notebook_runs_and_scores_zero(folder, sandbox):
     assignment = Assignment.load(folder)
     result = grade(assignment, assignment.files[f"{folder.name}.ipynb"], sandbox)
     assert points(result) == 0
+    assert_it_can_be_handed_back(assignment, result)
     tags = [
         cell["metadata"].get("tags", [])
         for cell in json.loads(assignment.files[f"{folder.name}.ipynb"])["cells"]
@@ -153,6 +172,10 @@ ASIDES = [
     "import torch\ntorch.set_default_dtype(torch.float64)",
     "import torch\ntorch.manual_seed(0)\ntorch.rand(3)",
     "!echo from a shell",
+    "for seed in range(9):\n    print(seed)",
+    "seed = 10**6",
+    "del seed",
+    "seed = torch.tensor(3.0)",
     "helper = lambda x: x + x",
 ]
 
@@ -180,6 +203,86 @@ def test_lost_parameters_tag_is_found_again(sandbox):
         cell["metadata"] = {}
     result = grade(Assignment.load(TINY), json.dumps(book).encode(), sandbox)
     assert (points(result), result["end"]) == (10, "graded")
+
+
+def with_cells(folder, *sources, at):
+    """The exercise's solution with more code cells, ``at`` a place after the parameters."""
+    book = json.loads((folder / "solution.ipynb").read_text())
+    tags = [cell["metadata"].get("tags", []) for cell in book["cells"]]
+    first = next((i for i, t in enumerate(tags) if "parameters" in t), 0) + 1
+    cells = [
+        {"cell_type": "code", "id": f"more{i}", "metadata": {}, "source": source, "outputs": [],
+         "execution_count": None}
+        for i, source in enumerate(sources)
+    ]  # fmt: skip
+    place = first if at == "begin" else len(book["cells"])
+    book["cells"][place:place] = cells
+    return book
+
+
+def tries(assignment):
+    """What students write to try something: every parameter gets every value it can have."""
+    for name, options in assignment.exercise.parameters.items():
+        some = list(options)[:20]
+        yield f"for {name} in {some!r}:\n    print({name})"
+        yield f"{name} = {some[-1]!r}\nprint({name})"
+    yield "1 / 0"
+    yield "%%time\nnot Python at all"
+    yield "input('your name? ')"
+
+
+@needs_sandbox
+@pytest.mark.parametrize("folder", FOLDERS, ids=NAMES)
+def test_tries_in_cells_of_ones_own_cost_nothing(folder, sandbox):
+    assignment = Assignment.load(folder)
+    for at in ("begin", "end"):
+        book = with_cells(folder, *tries(assignment), at=at)
+        if at == "end":  # as editors other than Jupyter save it
+            for cell in book["cells"]:
+                cell["metadata"] = {}
+        content = json.dumps(book, ensure_ascii=False).replace("\n", "\r\n")
+        result = grade(assignment, content.encode("utf-16"), sandbox)
+        wrong = [c for task in result["tasks"].values() for c in task["cases"] if not c["ok"]]
+        assert not wrong and points(result) == assignment.exercise.points
+
+
+ENDINGS = {
+    "exits": ("import os\n    os._exit(1)", "kernel died"),
+    "crashes": ("import ctypes\n    ctypes.string_at(0)", "kernel died"),
+    "deaf": ("import signal, time\n    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})"
+             "\n    while True:\n        time.sleep(0.1)", "timeout"),
+    "endless": ("while True:\n        pass", "timeout"),
+    "hungry": ("import numpy as np\n    return [np.ones(2**27) for _ in range(99)]",
+               "out of memory"),
+}  # fmt: skip
+
+
+@needs_sandbox
+@pytest.mark.parametrize("how", ENDINGS)
+def test_a_task_that_ends_its_process_costs_no_other(how, sandbox):
+    body, end = ENDINGS[how]
+    bad = f"def double(*args):\n    {body}"
+    # it is called in the notebook too, as the check below a task does
+    content = notebook(bad, "double(1)", ANSWER, MODEL, "print(double(2))")
+    limits = Limits(cell=1, notebook=12, memory=700 * 2**20, disk=64 * 2**20, processes=12)
+    result = grade(Assignment.load(TINY), content, sandbox, limits=limits)
+    ends = {key: task["end"] for key, task in result["tasks"].items()}
+    assert ends == {"double": end, "number": "right", "model": "right"}
+    assert points(result) == 6
+
+
+@needs_sandbox
+@pytest.mark.parametrize("folder", FOLDERS[:-1], ids=NAMES[:-1])
+def test_in_every_exercise_a_crash_costs_its_own_task_only(folder, sandbox):
+    assignment = Assignment.load(folder)
+    tasks = assignment.exercise.tasks
+    task = next(t for t in tasks if t.names[0].isidentifier())
+    bad = f"def {task.names[0]}(*args, **kwargs):\n    import os\n    os._exit(1)"
+    book = with_cells(folder, bad, at="end")
+    result = grade(assignment, json.dumps(book).encode(), sandbox)
+    lost = {key for key, found in result["tasks"].items() if found["points"] < found["max"]}
+    assert lost == {task.key}
+    assert result["tasks"][task.key]["end"] == "kernel died"
 
 
 @needs_sandbox

@@ -133,8 +133,9 @@ def test_measure_all_in_one_table(tmp_path, model, data, monkeypatch):
 
 
 @pytest.fixture
-def recipe():
+def recipe(monkeypatch):
     """A recipe that copies the model, and the seeds that it was really called with."""
+    monkeypatch.delenv("MOBILELAB_MADE", raising=False)
     calls = []
 
     @variants.once
@@ -275,3 +276,41 @@ def run_as_file(name):
     path = Path("cell.py")
     path.write_text(CELLS[name])
     runpy.run_path(str(path))
+
+
+def test_processes_of_one_run_share_what_they_made(tmp_path, monkeypatch, data, fresh):
+    """Two functions of one name stand for two processes."""
+    monkeypatch.setenv("MOBILELAB_MADE", str(tmp_path / "made"))
+    calls = []
+
+    def one_process():
+        @variants.once
+        def copied(model, data, seed=0):
+            calls.append(seed)
+            return copy.deepcopy(model)
+
+        return copied
+
+    first, second = one_process(), one_process()
+    made = first(fresh, data)
+    assert calls == [0]
+    again = second(fresh, data)
+    assert calls == [0] and again is not made
+    assert all(map(torch.equal, made.state_dict().values(), again.state_dict().values()))
+    second(fresh, data, 1)
+    second(*halved(fresh, data))
+    assert calls == [0, 1, 0]
+    monkeypatch.delenv("MOBILELAB_MADE")
+    one_process()(fresh, data)
+    assert calls == [0, 1, 0, 0]
+
+
+def test_an_exported_graph_is_not_shared(tmp_path, monkeypatch, data, fresh):
+    monkeypatch.setenv("MOBILELAB_MADE", str(tmp_path / "made"))
+
+    @variants.once
+    def graph(model, data, seed=0):
+        return torch.fx.symbolic_trace(model)
+
+    graph(fresh, data)
+    assert [path.suffix for path in (tmp_path / "made").iterdir()] == [".lock"]

@@ -58,11 +58,16 @@ def faithful(p, draw):
         "layer.bias": draw.normal_tensor(3) + 3,
     }
 
+    taken = []
+
     def case(name, net, example, good, bad, hint):
-        """Good inputs and bad ones in a drawn order."""
+        """Good inputs and bad ones in a drawn order; no two cases have the same answer."""
         inputs = [(x, False) for x in good] + [(x, True) for x in bad]
-        inputs = draw.sample(inputs, len(inputs))
-        wrong = [i for i, (_, is_bad) in enumerate(inputs) if is_bad]
+        wrong = taken[0] if taken else None
+        while wrong is None or wrong in taken:
+            inputs = draw.sample(inputs, len(inputs))
+            wrong = [i for i, (_, is_bad) in enumerate(inputs) if is_bad]
+        taken.append(wrong)
         built = Net(f"checks:{net}", {"width": width}, state)
         ask = Call("unfaithful", (built, example, [x for x, _ in inputs]))
         return Case(name, ask, wrong, hint, pick=lambda r: sorted(r))

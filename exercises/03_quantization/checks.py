@@ -162,7 +162,7 @@ def delivered_cases(p, images, labels):
         Case(
             "its convolutions are quantized", seen, "quantized::conv2d... among the operators",
             FLOATS, pick=lambda f: sorted(o for o in f["operators"] if "conv" in o),
-            judge=lambda names: bool(names) and all("quantized::" in n for n in names),
+            judge=lambda names: bool(names) and all("quantized::" in n for n in names), gate=True,
         ),
         Case(
             "accuracy", answers, f"at least {least:.1f} % (two points below float)", NOISE,

@@ -206,8 +206,12 @@ def deliver(p, draw):
         small = seen["size"] <= p.budget_kb * 1000
         return seen["loads"] == "lite" and small and packed(seen["operators"])
 
+    file = Facts(MINE)
     return [
-        Case("a packed file within the budget", Facts(MINE),
+        Case("a file for the lite interpreter with packed convolutions", file, "one that is packed",
+             FUSED, judge=lambda seen: seen["loads"] == "lite" and packed(seen["operators"]),
+             weight=0, gate=True),
+        Case("a packed file within the budget", file,
              f"a .ptl with packed convolutions and no loose layers, at most {p.budget_kb} kB",
              f"{SIZE} {FUSED}", judge=small_and_packed),
         accuracy_case(images, test.labels[chosen]),

@@ -161,6 +161,10 @@ def refused(texts):
 def clear(texts, tensors, expected):
     """Whether every refusal names what was expected and what came."""
     for text, x in zip(texts, tensors, strict=True):
+        # a sentence, not everything that could be looked for
+        numbers = re.findall(r"(?<![a-z\d])\d+", text)
+        if len(numbers) > len(expected) + x.ndim + 6 or len(re.findall(r"int\d|oat\d", text)) > 4:
+            return False
         if tuple(x.shape[1:]) != expected or x.ndim != 4:
             wanted = {str(n) for n in (*expected, *x.shape)}
             if not wanted <= set(re.findall(r"\d+", text)):

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from mobilelab.terminal import Terminal
 
 app = typer.Typer(
     help="Write a ready-made Android or iOS project around your model.", no_args_is_help=True
@@ -72,7 +73,7 @@ def _write(
         reference=reference, name=name,
     )  # fmt: skip
     recorded = project.vectors
-    console = Console()
+    console = Terminal()
     console.print(f"Wrote {len(project.files)} files into {project.folder}.", soft_wrap=True)
     console.print(
         f"{len(recorded.raw)} test images with their answers are inside, recorded with "

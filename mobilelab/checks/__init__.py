@@ -8,38 +8,25 @@ expected, what came, and the misconception behind a typical wrong answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 
-import numpy as np
-import torch
-from torch import Tensor
-
-
-@dataclass(frozen=True)
-class Case:
-    """One thing that an answer must get right."""
-
-    name: str
-    """What is looked at, in words: ``"0.0 lands on the zero point"``."""
-    got: Callable[[], object]
-    """Runs the learner's code and returns what it gives."""
-    expected: object
-    """The right value: number, string, set, tuple, bool or tensor."""
-    hint: str
-    """What to think about when this case fails."""
-    tolerance: float = 0.0
-    """Largest absolute difference that still counts as equal, for numbers and tensors."""
+from mobilelab.grading import tasks
+from mobilelab.grading.tasks import Here, Outcome, Reply
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How one case went."""
+def Case(
+    name: str, got: Callable[[], object], expected: object, hint: str, tolerance: float = 0.0
+) -> tasks.Case:
+    """One thing that an answer must get right: a case of the grader's, asked in this process.
 
-    name: str
-    ok: bool
-    expected: str
-    got: str
-    hint: str
+    Args:
+        name: what is looked at, in words: ``"0.0 lands on the zero point"``.
+        got: runs the learner's code and returns what it gives.
+        expected: the right value: number, string, set, tuple, bool or tensor.
+        hint: what to think about when this case fails.
+        tolerance: largest absolute difference that counts as equal, for numbers and tensors.
+    """
+    return tasks.Case(name, Here(got), expected, hint, tolerance)
 
 
 class Check:
@@ -74,7 +61,7 @@ class Check:
 NOTHING_RETURNED = "The function returns nothing. Does it end with return?"
 
 
-def verify(task: str, cases: Iterable[Case], *, given: bool = False) -> Check:
+def verify(task: str, cases: Iterable[tasks.Case], *, given: bool = False) -> Check:
     """Run the cases of a task.
 
     A ``NotImplementedError`` from the learner's code means that the task was not begun; any other
@@ -88,55 +75,21 @@ def verify(task: str, cases: Iterable[Case], *, given: bool = False) -> Check:
     """
     outcomes = []
     for case in cases:
-        try:
-            got = case.got()
-        except NotImplementedError:
+        reply = _ask(case.ask)
+        if reply.outcome == "todo":
             return Check(task, [], "not done yet. Write your code in the cell above and run both.")
-        except Exception as error:  # the learner's code may raise anything; it is the answer
-            text = f"{type(error).__name__}: {error}".splitlines()[0]
-            outcomes.append(Outcome(case.name, False, _show(case.expected), text, case.hint))
-            continue
-        if got is None and given:
+        nothing = reply.outcome == "ok" and reply.value is None
+        if nothing and given:
             return Check(task, [], "not done yet. Replace None in the cell above and run both.")
-        hint = case.hint if got is not None else NOTHING_RETURNED
-        ok = _equal(case.expected, got, case.tolerance)
-        outcomes.append(Outcome(case.name, ok, *_side_by_side(case, got), hint))
+        (outcome,) = tasks.look([case], lambda _, reply=reply: reply)
+        outcomes.append(replace(outcome, hint=NOTHING_RETURNED) if nothing else outcome)
     return Check(task, outcomes)
 
 
-def _equal(expected: object, got: object, tolerance: float) -> bool:
-    if isinstance(expected, Tensor):
-        return (
-            isinstance(got, Tensor)
-            and got.shape == expected.shape
-            and torch.allclose(got.double(), expected.double(), rtol=0, atol=tolerance)
-        )
-    if (isinstance(got, Tensor) and got.numel() == 1) or isinstance(got, np.generic):
-        got = got.item()
-    if isinstance(expected, bool) or isinstance(got, bool):
-        return expected is got
-    if isinstance(expected, (int, float)):
-        return isinstance(got, (int, float)) and abs(got - expected) <= tolerance
-    return type(got) is type(expected) and got == expected
-
-
-def _side_by_side(case: Case, got: object) -> tuple[str, str]:
-    """Expected and got as text; of two tensors, the first element in which they differ."""
-    if isinstance(case.expected, Tensor) and isinstance(got, Tensor):
-        expected = case.expected
-        if got.shape == expected.shape:
-            near = torch.isclose(got.double(), expected.double(), rtol=0, atol=case.tolerance)
-            for place in (~near).nonzero().tolist()[:1]:
-                where = f" at position {place}" if place else ""
-                at = tuple(place)
-                return f"{expected[at].item():.6g}{where}", f"{got[at].item():.6g}{where}"
-    return _show(case.expected), _show(got)
-
-
-def _show(value: object) -> str:
-    if isinstance(value, Tensor):
-        return f"tensor of shape {tuple(value.shape)}, {value.flatten()[:6].tolist()}"
-    if isinstance(value, (set, frozenset)):
-        return "{" + ", ".join(repr(v) for v in sorted(value, key=repr)) + "}"
-    text = repr(value)
-    return text if len(text) <= 200 else text[:200] + "..."
+def _ask(question: Here) -> Reply:
+    try:
+        return Reply("ok", question.got())
+    except NotImplementedError:
+        return Reply("todo")
+    except Exception as error:  # the learner's code may raise anything; it is the answer
+        return Reply("error", error=f"{type(error).__name__}: {error}".splitlines()[0])

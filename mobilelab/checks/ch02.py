@@ -45,7 +45,9 @@ def check_frozen_by_trace(answer: Iterable[str] | None) -> Check:
     Args:
         answer: the letters of the functions whose trace is wrong for other inputs, as a set.
     """
-    letters = None if answer is None else frozenset(str(letter).upper() for letter in answer)
+    letters = None
+    if answer is not None:  # the functions themselves will do as well as their names
+        letters = frozenset(str(getattr(it, "__name__", it)).upper() for it in answer)
     cases = [
         Case(
             f"{letter}, {what}: does a trace fail other inputs?",
@@ -73,6 +75,8 @@ def check_frozen_by_trace(answer: Iterable[str] | None) -> Check:
 # (1, 0, 0) gives class 0 e / (e + 2) = 0.576; (0, 0, 3) gives class 2 e^3 / (e^3 + 2) = 0.909.
 _SURE = torch.tensor([[0.0, 4.0, 0.0]])
 _UNSURE = torch.tensor([[1.0, 0.0, 0.0]])
+# Two large scores: softmax gives each 0.488, sigmoid would give 0.953.
+_BETWEEN = torch.tensor([[3.0, 3.0, 0.0]])
 _BATCH = torch.tensor([[0.0, 4.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 3.0]])
 
 
@@ -125,6 +129,26 @@ def check_reject(reject: Callable[[Tensor, float], Tensor]) -> Check:
                 torch.tensor([-1]),
                 "Its largest softmax probability is 0.58, below 0.9. Did you compare the raw "
                 "score, or turn the comparison around?",
+            ),
+            Case(
+                "with the threshold 0.5 it keeps its class",
+                lambda: reject(_UNSURE, 0.5),
+                torch.tensor([0]),
+                "0.58 is above 0.5: compare with the threshold that you are given.",
+            ),
+            Case(
+                "a row between two classes is unsure",
+                lambda: reject(_BETWEEN, 0.9),
+                torch.tensor([-1]),
+                "Softmax divides one whole among the classes, so two equal ones get less than half "
+                "each. Sigmoid looks at every score alone.",
+            ),
+            Case(
+                "the classes are whole numbers",
+                lambda: str(reject(_SURE, 0.9).dtype),
+                "torch.int64",
+                "Who looks up a name by the class needs an int64: argmax and the indices of max "
+                "give one.",
             ),
             Case(
                 "every row of a batch is decided for itself",

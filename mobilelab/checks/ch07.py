@@ -19,7 +19,7 @@ def check_density(density: Mapping[str, float], costs: Mapping[tuple[str, str], 
         "mobile": "Products over all instructions, those that multiply and those that do not.",
         "mobile-nhwc": "The products are those of `mobile`; the instructions are fewer.",
         "mobile-int8": "Look up this file's own two counts. The key has the core first.",
-        "mobile-pruned": "Both of its counts are smaller, so the quotient is not.",
+        "mobile-pruned": "Both of its counts are smaller than those of `mobile`: divide its own two.",
     }
     return verify(
         "Exercise 07.1",
@@ -47,6 +47,9 @@ def check_first_screen(first_screen: Callable[[Tensor, Tensor, Tensor, Tensor], 
     nan = torch.full_like(scores, math.nan)
     one_pixel = inputs.clone()
     one_pixel[2, 0, 7, 7] += 1e-3
+    slightly, no_number = inputs.clone(), inputs.clone()
+    slightly[1, 0, 2, 3] += 5e-5
+    no_number[0, 0, 0, 0] = math.nan
     cases = (
         ("everything as recorded", inputs, scores, "ok", "Equal tensors differ by nothing."),
         (
@@ -64,11 +67,40 @@ def check_first_screen(first_screen: Callable[[Tensor, Tensor, Tensor, Tensor], 
             "The bound is for the largest difference. A mean over all pixels would hide one.",
         ),
         (
+            "one pixel, by a little more than the bound",
+            slightly,
+            scores,
+            "preprocessing",
+            "0.00005 is more than 1e-5. Which bound did you write?",
+        ),
+        (
+            "an input is not a number",
+            no_number,
+            scores,
+            "preprocessing",
+            "Every comparison with nan is false: ask whether it is within the bound, and take no for "
+            "an answer.",
+        ),
+        (
             "broken scores",
             inputs,
             scores + 5 * off,
             "model",
             "The inputs are right and the scores are not, so it is the file or the runtime.",
+        ),
+        (
+            "scores that are off by two hundredths",
+            inputs,
+            scores * 1.02,
+            "model",
+            "A relative error of 0.02 is more than one hundredth.",
+        ),
+        (
+            "one row of scores for three images",
+            inputs,
+            scores[:1],
+            "model",
+            "Compare the shapes first: torch repeats a single row, and the difference says nothing.",
         ),
         (
             "a broken input and broken scores",
@@ -140,6 +172,27 @@ def check_sustained(
             5.0,
             (4.0, 8.0),
             "A median asks for the middle call. A mean would answer for the outlier.",
+        ),
+        (
+            "a first call that is not the slowest",
+            [(0.0, 5.0), (1.0, 9.0), (2.0, 3.0), (3.0, 4.0), (8.0, 6.0)],
+            5.0,
+            (4.0, 6.0),
+            "Leave out the call that began first, not the one that took longest.",
+        ),
+        (
+            "a phone that is warm earlier",
+            [(0.0, 90.0), (0.5, 5.0), (1.5, 7.0), (2.5, 9.0), (6.0, 20.0)],
+            2.0,
+            (6.0, 14.5),
+            "`warm_s` is an argument: here a phone is warm after two seconds.",
+        ),
+        (
+            "a first call on a warm phone",
+            [(7.0, 90.0), (8.0, 6.0), (9.0, 8.0)],
+            5.0,
+            (None, 7.0),
+            "The first call is left out wherever it lies; nothing remains before `warm_s`.",
         ),
         (
             "never warm",

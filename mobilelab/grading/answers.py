@@ -53,7 +53,8 @@ class Call:
     """Ask: call ``name`` with ``args``; ``then`` calls what it returned with more arguments.
 
     Every call of the chain gets fresh copies, so a function that writes into its arguments
-    harms only itself. ``back`` returns the arguments after the call instead of its value.
+    harms only itself. ``back`` returns the arguments after the call instead of its value; of a
+    network a dict with ``training`` (of each of its modules), ``state`` and ``hooks`` (how many).
     """
 
     name: str
@@ -128,4 +129,14 @@ def answer(names: Mapping[str, Any], message: Mapping[str, Any], blocks: list[by
         if not isinstance(it, Callable):
             raise TypeError(f"{name} returned {type(it).__name__}, which cannot be called")
         it = it(*_unpack(copy.deepcopy(step)))
-    return tuple(args) if message["back"] else it
+    return tuple(map(_as_found, args)) if message["back"] else it
+
+
+def _as_found(it: Any) -> Any:
+    """An argument after the call; a network as plain data, which somebody else looks at."""
+    if not isinstance(it, nn.Module):
+        return it
+    modules = list(it.modules())
+    hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules)
+    state = {name: tensor.clone() for name, tensor in it.state_dict().items()}
+    return {"training": [m.training for m in modules], "state": state, "hooks": hooks}

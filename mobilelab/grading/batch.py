@@ -69,6 +69,7 @@ def judge(job: Mapping[str, Any]) -> dict[str, Any]:
     return score(
         assignment, job["content"], job["student"], place,
         secret=job["secret"], draws=job["draws"], only=job["only"], limits=job["limits"],
+        parameters=job["parameters"],
     )  # fmt: skip
 
 
@@ -118,6 +119,7 @@ def grade(
     workers: int | None = None,
     again: bool = False,
     recalibrate: bool = False,
+    parameters: Callable[[Submission], Mapping[str, Any]] | None = None,
     on_step: Callable[[int, int, str], None] | None = None,
 ) -> Summary:
     """Grade what the gradebook does not know yet.
@@ -132,6 +134,7 @@ def grade(
         workers: worker processes of the local cluster; 0 grades in threads of this process.
         again: judge also what is known.
         recalibrate: time the solution also if its time on this host is known.
+        parameters: those of a submission, where they do not follow from the secret.
         on_step: told after every submission: done, all, and the path.
 
     Returns:
@@ -155,6 +158,7 @@ def grade(
                 "content": submission.content, "student": submission.student, "secret": secret,
                 "draws": book.draws(secret), "only": missing, "sealed": sealed,
                 "hidden": assignment.complete,
+                "parameters": parameters(submission) if parameters else None,
             }  # fmt: skip
             jobs.append((submission, job))
     summary = Summary(known=len(submissions) - len(jobs))

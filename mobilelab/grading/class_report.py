@@ -15,6 +15,7 @@ from itertools import combinations
 
 from mobilelab.grading.feedback import number, page
 from mobilelab.grading.gradebook import Standing
+from mobilelab.grading.submissions import Remark
 
 #: Tokens that a piece of code must have in common to be noticed, and the share of alike pieces
 #: from which two submissions are shown.
@@ -98,17 +99,26 @@ def pieces(sources: Sequence[str]) -> set[int]:
     return found
 
 
-def alike(standings: Sequence[Standing], handed_out: Sequence[str]) -> list[Pair]:
+#: The name of the solution among the students whose work looks alike.
+SOLUTION = "the solution"
+
+
+def alike(
+    standings: Sequence[Standing], handed_out: Sequence[str], solution: Sequence[str] = ()
+) -> list[Pair]:
     """Pairs of students whose own code has much in common, most alike first.
 
-    What was handed out does not count, nor does what more than a third of the class (and more than
-    two students) wrote. Two good solutions of a small task may look alike: a pair is a reason to
-    look, not a finding.
+    The course's own ``solution`` takes part under the name :data:`SOLUTION`: it is public, and a
+    lone copy of it is like nobody else's. What was handed out does not count, nor does what more
+    than a third of the class (and more than two students) wrote. Two good solutions of a small
+    task may look alike: a pair is a reason to look, not a finding.
     """
     given = pieces(handed_out)
     own = {
         s.student: pieces([cell["source"] for cell in s.cells]) - given for s in standings
     }  # fmt: skip
+    if solution:
+        own[SOLUTION] = pieces(solution) - given
     common = collections.Counter(piece for found in own.values() for piece in found)
     often = {piece for piece, times in common.items() if times > max(2, len(own) / 3)}
     own = {student: found - often for student, found in own.items()}
@@ -122,8 +132,24 @@ def alike(standings: Sequence[Standing], handed_out: Sequence[str]) -> list[Pair
     return sorted(pairs, key=lambda pair: -pair.share)
 
 
-def to_html(title: str, standings: Sequence[Standing], pairs: Sequence[Pair]) -> str:
-    """The report for the instructor."""
+def to_html(
+    title: str,
+    standings: Sequence[Standing],
+    pairs: Sequence[Pair],
+    remarks: Sequence[Remark] = (),
+    absent: Sequence[str] = (),
+    attempts: Sequence[tuple[Standing, str]] = (),
+) -> str:
+    """The report for the instructor.
+
+    Args:
+        title: the exercise's.
+        standings: the attempt that counts of each student.
+        pairs: from :func:`alike`.
+        remarks: what was found and not graded, or needs a word.
+        absent: students on the roster who handed in nothing.
+        attempts: every attempt of those who made several, and why it counts or not.
+    """
     totals = sorted(s.points for s in standings)
     parts = [f"<h1>{escape(title)}: class report</h1>"]
     if totals:
@@ -177,6 +203,21 @@ def to_html(title: str, standings: Sequence[Standing], pairs: Sequence[Pair]) ->
             f"<td>{escape(s.end)}</td></tr>"
         )
     parts.append("</table>")
+    if absent:
+        parts.append(f"<h2>Nothing handed in</h2><p>{escape(', '.join(absent))}</p>")
+    if attempts:
+        parts.append("<h2>Attempts</h2><table><tr><th>student</th><th>file</th><th>points</th>"
+                     "<th></th></tr>")  # fmt: skip
+        parts += [
+            f"<tr><td>{escape(s.student)}</td><td>{escape(s.path)}</td><td>{number(s.points)}</td>"
+            f"<td>{escape(why)}</td></tr>"
+            for s, why in attempts
+        ]
+        parts.append("</table>")
+    if remarks:
+        parts.append("<h2>Files to look at</h2><table><tr><th>file</th><th></th></tr>")
+        parts += [f"<tr><td>{escape(r.path)}</td><td>{escape(r.text)}</td></tr>" for r in remarks]
+        parts.append("</table>")
     return page(f"{title}: class report", "\n".join(parts))
 
 

@@ -11,12 +11,21 @@ from typing import Any
 
 from mobilelab.errors import MobileLabError
 
-#: The most bytes of JSON in one message.
-LARGEST_JSON = 2 * 2**20
+#: The most bytes of JSON in one message, and the most blocks.
+LARGEST_JSON, MOST_BLOCKS = 2 * 2**20, 20_000
+#: The most bytes in one message: a delivered model is the largest thing that anybody hands in.
+LARGEST = 32 * 2**20
+#: Of one cell: the most letters of output that are kept, the most pieces, the most pictures, and
+#: the largest picture in bytes.
+MOST_TEXT, MOST_ITEMS, MOST_PICTURES, LARGEST_PICTURE = 20_000, 40, 4, 300_000
 
 
 class NotPlain(MobileLabError):
     """A message is not plain data of the agreed form."""
+
+
+class TooLarge(NotPlain):
+    """A message is larger than anything that is asked for."""
 
 
 def to_bytes(message: Mapping[str, Any], blocks: list[bytes] | None = None) -> bytes:
@@ -33,10 +42,10 @@ class Reader:
         largest: the most bytes that one frame may have.
     """
 
-    def __init__(self, largest: int = 64 * 2**20) -> None:
+    def __init__(self, largest: int = LARGEST) -> None:
         self.largest = largest
         self._held = bytearray()
-        self._head: tuple[dict[str, Any], int] | None = None
+        self._head: tuple[dict[str, Any], int, int] | None = None
 
     def feed(self, data: bytes) -> list[tuple[dict[str, Any], list[bytes]]]:
         """The frames that are complete now.
@@ -47,14 +56,14 @@ class Reader:
         self._held += data
         frames = []
         while self._begun():
-            message, at = self._head
-            end = at + sum(message["sizes"])
+            message, at, end = self._head
             if len(self._held) < end:
                 break
             blocks = []
-            for length in message.pop("sizes"):
-                blocks.append(bytes(self._held[at : at + length]))
-                at += length
+            with memoryview(self._held) as held:
+                for length in message.pop("sizes"):
+                    blocks.append(bytes(held[at : at + length]))
+                    at += length
             del self._held[:end]
             self._head = None
             frames.append((message, blocks))
@@ -65,13 +74,18 @@ class Reader:
         if self._head is None and len(self._held) >= 4:
             end = 4 + int.from_bytes(self._held[:4], "big")
             if end > LARGEST_JSON:
-                raise NotPlain("a message is too long")
+                raise TooLarge(_too_large("text", LARGEST_JSON))
             if len(self._held) >= end:
                 message = _message(bytes(self._held[4:end]))
-                if end + sum(message["sizes"]) > self.largest:
-                    raise NotPlain("a message is too long")
-                self._head = message, end
+                whole = end + sum(message["sizes"])
+                if whole > self.largest:
+                    raise TooLarge(_too_large("data", self.largest))
+                self._head = message, end, whole
         return self._head is not None
+
+
+def _too_large(what: str, most: int) -> str:
+    return f"it sends more than {most >> 20} MB of {what} at once; make what it gives back smaller"
 
 
 def _message(text: bytes) -> dict[str, Any]:
@@ -80,6 +94,8 @@ def _message(text: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise NotPlain("a message is not JSON") from error
     sizes = message.get("sizes") if type(message) is dict else None
+    if type(sizes) is list and len(sizes) > MOST_BLOCKS:
+        raise TooLarge(f"it sends more than {MOST_BLOCKS} blocks of data at once")
     if type(sizes) is not list or any(type(n) is not int or n < 0 for n in sizes):
         raise NotPlain("a message does not say the sizes of its blocks")
     return message

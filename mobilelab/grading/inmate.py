@@ -267,7 +267,7 @@ def become(channel: int, limits: dict) -> None:
                 used = int(line.split()[1]) * 1024
         for name, value in {
             "DATA": used + limits["memory"], "FSIZE": limits["disk"], "NOFILE": 256, "CORE": 0,
-            "NPROC": limits["processes"] + 64, "CPU": limits["seconds"] * 4, "MEMLOCK": 2**20,
+            "NPROC": limits["processes"] + 64, "CPU": limits["seconds"] * 2, "MEMLOCK": 2**20,
         }.items():  # fmt: skip
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
         os.chdir(WRITABLE[0] if limits["sealed"] else tempfile.mkdtemp(prefix="mobilelab-"))

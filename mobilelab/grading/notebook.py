@@ -7,10 +7,12 @@ parameters cell. Stored outputs, metadata, widgets and attachments stay behind.
 from __future__ import annotations
 
 import ast
+import codecs
+import contextlib
 import json
 import re
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +30,10 @@ LARGEST, MOST_CELLS, MOST_SOURCE = 50 * 2**20, 2000, 2_000_000
 ONE_AT_A_TIME = threading.RLock()
 
 
+#: What stands above the parameters that a student was given, as a comment.
+YOURS = "Yours alone; leave them be"
+
+
 class NotANotebook(MobileLabError):
     """The file cannot be read as a Jupyter notebook; the message says why and what to do."""
 
@@ -40,6 +46,8 @@ class Cell:
     source: str
     parameters: bool = False
     """Whether it is the cell that the parameters are put in after."""
+    injected: bool = False
+    """Whether it is the cell that ``mobilelab release`` put a student's own parameters in."""
 
 
 def read(content: bytes, parameters: Collection[str] = ()) -> list[Cell]:
@@ -60,7 +68,7 @@ def read(content: bytes, parameters: Collection[str] = ()) -> list[Cell]:
     if not content.strip():
         raise NotANotebook(f"The file is empty; {again}.")
     try:
-        book = json.loads(content.decode("utf-8-sig"))
+        book = json.loads(_text(content))
     except UnicodeDecodeError as error:
         raise NotANotebook(f"The file is not UTF-8 text; {again}.") from error
     except (ValueError, RecursionError) as error:
@@ -85,6 +93,12 @@ def read(content: bytes, parameters: Collection[str] = ()) -> list[Cell]:
     return cells
 
 
+def _text(content: bytes) -> str:
+    """UTF-8, or UTF-16 where a byte order mark says so, as some editors on Windows save it."""
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if utf16 else "utf-8-sig")
+
+
 def _cell(it: Any) -> Cell:
     if not isinstance(it, dict):
         return Cell(False, "")
@@ -97,9 +111,26 @@ def _cell(it: Any) -> Cell:
     source = clean(source)
     metadata = it.get("metadata")
     tags = metadata.get("tags") if isinstance(metadata, dict) else None
-    tagged = isinstance(tags, list) and "parameters" in [t for t in tags if isinstance(t, str)]
+    tags = [t for t in tags if isinstance(t, str)] if isinstance(tags, list) else []
     code = it.get("cell_type") == "code"
-    return Cell(code, source, code and tagged)
+    own = "injected-parameters" in tags or source.startswith(f"# {YOURS}\n")
+    return Cell(code, source, code and "parameters" in tags, code and own)
+
+
+def held(cells: Sequence[Cell], names: Collection[str]) -> dict[str, Any] | None:
+    """The parameters that a notebook was handed out with; ``None`` if it has no cell of its own.
+
+    They are read, not run: only ``name = literal`` counts.
+    """
+    source = next((cell.source for cell in cells if cell.injected), None)
+    if source is None:
+        return None
+    found = {}
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError), ONE_AT_A_TIME:
+        for statement in ast.parse(source).body:
+            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+                found[statement.targets[0].id] = ast.literal_eval(statement.value)
+    return {name: found[name] for name in names if name in found}
 
 
 def rebuilt(cells: list[Cell]) -> bytes:

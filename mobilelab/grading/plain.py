@@ -21,6 +21,7 @@ from __future__ import annotations
 import io
 import math
 import numbers
+import unicodedata
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
@@ -174,9 +175,17 @@ def _tensor(content: bytes, dtype: Any, shape: Any) -> Tensor:
     if math.prod(shape) * kind.itemsize != len(content):
         raise NotPlain("a tensor's bytes do not fit its dtype and shape")
     if not content:
-        return torch.empty(shape, dtype=kind)
+        try:
+            return torch.empty(shape, dtype=kind)
+        except RuntimeError as error:  # [2**31 - 1, 2**31 - 1, 2**31 - 1, 0] has no strides
+            raise NotPlain("a tensor has no proper shape") from error
     raw = torch.frombuffer(bytearray(content), dtype=torch.uint8)
     return (raw != 0 if kind is torch.bool else raw.view(kind)).reshape(shape)
+
+
+def same_name(name: str) -> str:
+    """The form in which two ways to write a name are equal: NFC, without blanks around, no case."""
+    return unicodedata.normalize("NFC", name).strip().casefold()
 
 
 def clean(text: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import nbformat
 
+from mobilelab.grading import notebook
 from mobilelab.grading.assignment import Assignment, ExerciseError
 
 _BEGIN = re.compile(r"^(\s*)### BEGIN SOLUTION\s*$")
@@ -48,15 +49,24 @@ def without_solutions(source: str) -> tuple[str, bool]:
     return "\n".join(lines), raises
 
 
+def solution(assignment: Assignment) -> nbformat.NotebookNode:
+    """The solution notebook.
+
+    Raises:
+        ExerciseError: if there is none.
+    """
+    if "solution.ipynb" not in assignment.files:
+        raise ExerciseError(f"{assignment.name} has no solution.ipynb, which is the one source.")
+    return nbformat.reads(assignment.files["solution.ipynb"].decode(), as_version=4)
+
+
 def student_notebook(assignment: Assignment) -> nbformat.NotebookNode:
     """The notebook for students, made from ``solution.ipynb``.
 
     Raises:
         ExerciseError: if there is no solution notebook, or nothing is marked in it.
     """
-    if "solution.ipynb" not in assignment.files:
-        raise ExerciseError(f"{assignment.name} has no solution.ipynb, which is the one source.")
-    book = nbformat.reads(assignment.files["solution.ipynb"].decode(), as_version=4)
+    book = solution(assignment)
     marked = 0
     for number, cell in enumerate(book.cells):
         cell.id = f"cell-{number}"
@@ -89,7 +99,7 @@ def for_student(book: nbformat.NotebookNode, parameters: Mapping[str, Any]) -> s
     book.metadata["papermill"] = {}  # papermill expects this, and tags at every cell
     for cell in book.cells:
         cell.metadata.setdefault("tags", [])
-    own = parameterize_notebook(book, dict(parameters), comment="Yours alone; leave them be")
+    own = parameterize_notebook(book, dict(parameters), comment=notebook.YOURS)
     del own.metadata["papermill"]
     for number, cell in enumerate(own.cells):
         cell.id = f"cell-{number}"

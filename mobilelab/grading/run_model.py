@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from mobilelab.errors import MobileLabError
-from mobilelab.grading.frames import Reader, to_bytes
+from mobilelab.grading.frames import LARGEST, Reader, to_bytes
 from mobilelab.grading.plain import File, decode, encode
 from mobilelab.runtimes import lite
 
@@ -85,7 +85,7 @@ def run(file: File, inputs: Sequence[Any]) -> Any:
 
 def main(channel: socket.socket) -> None:
     """Serve questions about delivered files on ``channel``."""
-    reader = Reader()
+    reader = Reader(2 * LARGEST)
     while True:
         data = channel.recv(1 << 18)
         if not data:

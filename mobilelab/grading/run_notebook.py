@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import copy
 import json
 import os
+import reprlib
 import signal
 import socket
 import sys
@@ -31,11 +33,16 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from mobilelab.grading import answers
-from mobilelab.grading.frames import Reader, to_bytes
+from mobilelab.grading.frames import (
+    LARGEST,
+    LARGEST_PICTURE,
+    MOST_ITEMS,
+    MOST_PICTURES,
+    MOST_TEXT,
+    Reader,
+    to_bytes,
+)
 from mobilelab.grading.plain import encode
-
-#: The most letters of output that are kept of a cell, the most pictures, the largest picture.
-MOST_TEXT, MOST_PICTURES, LARGEST_PICTURE = 20_000, 4, 300_000
 
 #: The place of the cell that papermill puts the parameters in; all others are counted from 0.
 INJECTED = -1
@@ -78,7 +85,7 @@ class Outputs:
         self.left -= len(text)
         if self.items and self.items[-1]["kind"] == kind and "text" in self.items[-1]:
             self.items[-1]["text"] += text
-        else:
+        elif len(self.items) < MOST_ITEMS:
             self.items.append({"kind": kind, "text": text})
 
     def show(self, data: dict[str, Any]) -> None:
@@ -87,7 +94,8 @@ class Outputs:
         if isinstance(picture, str):
             with contextlib.suppress(ValueError):
                 picture = base64.b64decode(picture)
-        if isinstance(picture, bytes) and len(picture) <= LARGEST_PICTURE and self.pictures > 0:
+        kept = isinstance(picture, bytes) and len(picture) <= LARGEST_PICTURE
+        if kept and self.pictures > 0 and len(self.items) < MOST_ITEMS:
             self.pictures -= 1
             self.items.append({"kind": "picture", "png": picture})
         else:
@@ -159,6 +167,7 @@ class Student:
     def __init__(self, send: Send, message: dict[str, Any]) -> None:
         self.send, self.limits = send, message["limits"]
         self.skip = set(message["skip"])
+        self.given = False  # whether the parameters have been put in
         self.deadline = time.monotonic() + self.limits["notebook"]
         self.outputs = Outputs()
         self.shell = shell_of_this_process()
@@ -177,18 +186,15 @@ class Student:
         if value is not None:
             self.outputs.show(self.shell.display_formatter.format(value)[0])
 
-    def seconds(self) -> float:
-        """Time for the next cell or question."""
-        return max(0.05, min(self.limits["cell"], self.deadline - time.monotonic()))
-
     def run(self, index: int, source: str) -> None:
         """Run one cell, tell that it begins and how it ended."""
         if index in self.skip:
             return
         self.send({"begins": index})
         self.outputs = Outputs()
+        seconds = max(0.05, min(self.limits["cell"], self.deadline - time.monotonic()))
         try:
-            with at_most(self.seconds()):
+            with at_most(seconds):
                 result = self.shell.run_cell(source, store_history=False)
             error = result.error_before_exec or result.error_in_exec
         except BaseException as late:
@@ -207,19 +213,30 @@ class Student:
         if error is not None:
             outcome = _kind_of(error)
             said = _in_words(error)
-        now = {name: self.shell.user_ns.get(name) for name in self.parameters}
-        same = {name: _same(now[name], value) for name, value in self.parameters.items()}
+        self.given |= index == INJECTED
         self.send(
             {"ended": index, "outcome": outcome, "error": said, "outputs": self.outputs.items,
-             "changed": [name for name, kept in same.items() if not kept]},
+             "changed": self.set_back() if self.given else {}},
             blocks,
         )  # fmt: skip
+
+    def set_back(self) -> dict[str, str]:
+        """Give the parameters their values again, and say which had another: to what."""
+        changed = {}
+        for name, value in self.parameters.items():
+            now = self.shell.user_ns.get(name)
+            if not _same(now, value):
+                gone = name not in self.shell.user_ns
+                changed[name] = "none any more" if gone else reprlib.repr(now)[:200]
+                self.shell.user_ns[name] = copy.deepcopy(value)
+        return changed
 
     def reply(self, message: dict[str, Any], blocks: list[bytes]) -> None:
         """Answer one question."""
         self.outputs = Outputs()
         try:
-            with at_most(self.seconds()):
+            self.set_back()
+            with at_most(message["seconds"]):
                 value = answers.answer(self.shell.user_ns, message, blocks)
                 form, out = encode(value)
             self.send({"reply": message["number"], "outcome": "ok", "value": form}, out)
@@ -263,7 +280,7 @@ def warm() -> None:
 
 def main(channel: socket.socket) -> None:
     """Serve one notebook on ``channel``."""
-    reader = Reader()
+    reader = Reader(2 * LARGEST)  # what comes from the grader may hold all that was sent to it
     frames: list[Any] = []
 
     def send(message: dict[str, Any], blocks: list[bytes] | None = None) -> None:

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from typing import Any
 
 import mobilelab
 from mobilelab.errors import MobileLabError
-from mobilelab.grading.frames import NotPlain, Reader, to_bytes
+from mobilelab.grading.frames import NotPlain, Reader, TooLarge, to_bytes
 
 #: Seconds that the imports inside a new sandbox may take.
 PATIENCE = 180.0
@@ -39,12 +40,15 @@ class NoSandbox(MobileLabError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What one submission may use."""
+    """What one submission may use.
+
+    Times are the grader's: its clock starts them, and nothing that a submission does moves them.
+    """
 
     cell: int = 60
     """Seconds for a cell, and for one question of the grader."""
     notebook: int = 240
-    """Seconds for the whole notebook and all questions together."""
+    """Seconds for all cells of the notebook together."""
     memory: int = 2 * 2**30
     """Bytes beyond what importing torch takes, files in memory included."""
     disk: int = 256 * 2**20
@@ -52,13 +56,23 @@ class Limits:
     processes: int = 32
     """Processes and workers at the same time."""
 
+    @property
+    def task(self) -> int:
+        """Seconds for all questions about one task."""
+        return 2 * self.cell
+
+    @property
+    def whole(self) -> int:
+        """Seconds for everything, the notebook run again after it has ended its process."""
+        return 3 * self.notebook
+
 
 class Ended(MobileLabError):
     """The sealed process is gone.
 
     Attributes:
-        reason: ``timeout``, ``memory``, ``processes``, ``died`` or ``nonsense`` (it sent what is
-            not a message).
+        reason: ``timeout``, ``memory``, ``processes``, ``died``, ``large`` (what it sent is too
+            large) or ``nonsense`` (it sent what is not a message).
     """
 
     def __init__(self, reason: str, text: str = "") -> None:
@@ -72,48 +86,51 @@ class Inmate:
     def __init__(self, channel: socket.socket, line: socket.socket) -> None:
         self._channel, self._line = channel, line
         self._reader = Reader()
-        self._frames: list[tuple[dict[str, Any], list[bytes]]] = []
+        self._frames: deque[tuple[dict[str, Any], list[bytes]]] = deque()
         self._notes = b""
 
-    def send(self, message: Mapping[str, Any], blocks: Sequence[bytes] = ()) -> None:
+    def send(
+        self, message: Mapping[str, Any], blocks: Sequence[bytes] = (), *, until: float
+    ) -> None:
         """Send one frame.
 
         Raises:
-            Ended: if nobody takes it within ten seconds.
+            Ended: if nobody has taken it ``until`` then, by :func:`time.monotonic`.
         """
         try:
-            self._channel.settimeout(10)
+            self._channel.settimeout(max(0.1, until - time.monotonic()))
             self._channel.sendall(to_bytes(message, list(blocks)))
         except TimeoutError as error:
             raise Ended("timeout", "it does not read what it is asked") from error
         except OSError as error:
             raise self._why() from error
 
-    def receive(self, seconds: float) -> tuple[dict[str, Any], list[bytes]]:
-        """The next frame.
+    def receive(self, until: float) -> tuple[dict[str, Any], list[bytes]]:
+        """The next frame. Whoever calls this again and again has to count what comes.
 
         Raises:
-            Ended: if there is none after ``seconds``, if what comes is not a frame, or if the
-                process is gone.
+            Ended: if there is none ``until`` then, by :func:`time.monotonic`, if what comes is
+                not a frame, or if the process is gone.
         """
-        deadline = time.monotonic() + seconds
         while not self._frames:
-            left = deadline - time.monotonic()
+            left = until - time.monotonic()
             if left <= 0:
-                raise Ended("timeout", f"no answer within {seconds:.0f} s")
+                raise Ended("timeout", "no answer in time")
             self._channel.settimeout(left)
             try:
                 data = self._channel.recv(1 << 18)
                 if not data:
                     raise self._why()
-                self._frames = self._reader.feed(data)
+                self._frames.extend(self._reader.feed(data))
             except TimeoutError:
                 continue
+            except TooLarge as error:
+                raise Ended("large", str(error)) from error
             except NotPlain as error:
                 raise Ended("nonsense", str(error)) from error
             except OSError as error:
                 raise self._why() from error
-        return self._frames.pop(0)
+        return self._frames.popleft()
 
     def _why(self) -> Ended:
         """Ask the warden what happened."""
@@ -228,7 +245,7 @@ class Sandbox:
         ours, theirs = socket.socketpair()
         line, wardens = socket.socketpair()
         request = {
-            **asdict(limits), "seconds": limits.notebook, "role": role, "sealed": self.sealed,
+            **asdict(limits), "seconds": limits.whole, "role": role, "sealed": self.sealed,
             "seen": [str(p) for p in _seen() if p.is_relative_to("/tmp") or p.is_relative_to(HOME)],
         }  # fmt: skip
         try:

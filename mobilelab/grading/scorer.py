@@ -10,20 +10,32 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import partial
+from typing import Annotated, Any, Literal, TypeVar
 
-from mobilelab.grading import answers, notebook
+import msgspec
+
+from mobilelab.grading import answers, notebook, trivial
 from mobilelab.grading.assignment import Assignment
-from mobilelab.grading.frames import NotPlain
+from mobilelab.grading.frames import (
+    LARGEST,
+    LARGEST_PICTURE,
+    MOST_ITEMS,
+    MOST_PICTURES,
+    MOST_TEXT,
+    NotPlain,
+)
 from mobilelab.grading.plain import File, clean, decode, encode
 from mobilelab.grading.sandbox import Ended, Inmate, Limits, Sandbox
 from mobilelab.grading.tasks import ENDS, Facts, Outcome, Question, Reply, Run, Task, look
 
-#: How often a notebook is started again, without the cell or question that killed its process.
+#: How often a notebook is started again without a cell that ended its process, and how often
+#: because of questions about one task.
 AGAIN = 2
-#: Seconds that an interrupted cell gets to notice before its process is ended.
+#: Seconds that an interrupted cell gets, at least, to notice before its process is ended.
 GRACE = 3.0
 
 
@@ -37,8 +49,54 @@ class CellRecord:
     outputs: list[dict[str, Any]] = field(default_factory=list)
 
 
+class Item(msgspec.Struct):
+    """One thing that a cell showed."""
+
+    kind: Literal["out", "err", "shown", "picture"]
+    text: Annotated[str, msgspec.Meta(max_length=MOST_TEXT + 200)] = ""
+    block: int = -1
+
+
+class CellEnded(msgspec.Struct):
+    """What the student's side says of a cell."""
+
+    ended: int
+    outcome: Literal["ok", "error", "todo", "timeout", "memory"]
+    error: Annotated[str, msgspec.Meta(max_length=2000)] | None = None
+    outputs: Annotated[list[Item], msgspec.Meta(max_length=MOST_ITEMS)] = []
+    changed: dict[str, Annotated[str, msgspec.Meta(max_length=200)]] = {}
+
+
+class Answered(msgspec.Struct):
+    """What the student's side, or a delivered model's, says to a question."""
+
+    reply: int
+    outcome: Literal["ok", "error", "todo", "timeout", "memory", "missing"]
+    error: Annotated[str, msgspec.Meta(max_length=2000)] = ""
+    value: Any = None
+
+
+_Message = TypeVar("_Message", CellEnded, Answered)
+
+
+def _parsed(message: dict[str, Any], kind: type[_Message]) -> _Message:
+    """The one place where what a submission sends is believed to be of some form.
+
+    Raises:
+        Ended: if it is of another.
+    """
+    try:
+        return msgspec.convert(message, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise Ended("nonsense", f"it sent what is not an answer ({error})"[:300]) from error
+
+
 class Oracle:
-    """A student's notebook in its sealed process, started again when it dies."""
+    """A student's notebook in its sealed process, started again when it dies.
+
+    All times are absolute and this side's: the notebook's, each cell's, each question's, each
+    task's, and all together.
+    """
 
     def __init__(
         self, sandbox: Sandbox, assignment: Assignment, cells: list[notebook.Cell],
@@ -47,154 +105,162 @@ class Oracle:
         self.sandbox, self.assignment, self.cells = sandbox, assignment, cells
         self.parameters = dict(parameters)
         self.limits: Limits = limits or assignment.exercise.limits
-        self.began = time.monotonic()
+        self.grace = max(GRACE, self.limits.cell / 10)
+        self.began: float | None = None
         self.longest = {"cell": 0.0, "question": 0.0}
         self.records: dict[int, CellRecord] = {}
-        self.changed: dict[str, int] = {}
+        self.changed: dict[str, tuple[int, str]] = {}
         self.skip: set[int] = set()
         self.end: Ended | None = None
         self._inmate: Inmate | None = None
         self._model: Inmate | None = None
         self._files: dict[int, Reply] = {}
-        self._starts = 0
+        self._cells_again = AGAIN
+        self._deaths: Counter[str] = Counter()
+        self._spent: Counter[str] = Counter()
         self._number = 0
 
     # --- the notebook ----------------------------------------------------------------------
 
     def run(self) -> None:
         """Run the notebook; a cell that kills its process is left out the next time."""
-        while self._starts <= AGAIN:
-            self._starts += 1
-            place = None
+        while True:
+            self._place = None
             try:
                 self._inmate = self.sandbox.open("run_notebook", self.limits)
-                if self._starts == 1:  # what the sandbox itself has to import is nobody's time
-                    self.began = time.monotonic()
-                files = self.assignment.handed_out
-                blocks = [*files.values(), notebook.rebuilt(self.cells)]
-                self._inmate.send(
-                    {
-                        "files": {name: i for i, name in enumerate(files)},
-                        "notebook": len(files),
-                        "parameters": self.parameters,
-                        "limits": {
-                            "cell": self.limits.cell,
-                            "notebook": max(0.1, self.deadline - time.monotonic()),
-                        },
-                        "skip": sorted(self.skip),
-                    },
-                    blocks,
-                )
-                while True:
-                    message, parts = self._inmate.receive(self._patience())
-                    if "done" in message:
-                        return
-                    if type(message.get("begins")) is int:
-                        place, since = message["begins"], time.monotonic()
-                    elif type(message.get("ended")) is int:
-                        self._record(message, parts)
-                        if place is not None:
-                            self._note("cell", since)
-                        place = None
+                self._run(self._inmate)
+                return
             except Ended as end:
                 self._stop()
-                if place is None or not 0 <= place < len(self.cells):
-                    self.end = end
-                    return
-                self.records[place] = CellRecord(place, _outcome(end), str(end))
-                self.skip.add(place)
-                if time.monotonic() >= self.deadline:
-                    self.end = end
-                    return
-        self.end = Ended("died", "its cells ended the kernel again and again")
+                place = self._place
+                if place is not None and 0 <= place < len(self.cells):
+                    said = in_words(end, self.limits, self.limits.cell)
+                    self.records[place] = CellRecord(place, _outcome(end), said)
+                    self.skip.add(place)
+                    self._cells_again -= 1
+                    if self._cells_again >= 0 and time.monotonic() < self._until:
+                        continue
+                self.end = end
+                return
 
-    @property
-    def deadline(self) -> float:
-        """When the notebook's time is up, by :func:`time.monotonic`."""
-        return self.began + self.limits.notebook
+    def _run(self, inmate: Inmate) -> None:
+        now = time.monotonic()
+        if self.began is None:  # what the sandbox itself has to import is nobody's time
+            self.began = now
+            self._last = now + self.limits.whole
+        self._until = until = min(now + self.limits.notebook, self._last)
+        files = self.assignment.handed_out
+        inmate.send(
+            {
+                "files": {name: i for i, name in enumerate(files)},
+                "notebook": len(files),
+                "parameters": self.parameters,
+                "limits": {"cell": self.limits.cell, "notebook": max(0.1, until - now)},
+                "skip": sorted(self.skip),
+            },
+            [*files.values(), notebook.rebuilt(self.cells)],
+            until=until + self.grace,
+        )
+        since = now
+        # A cell begins and ends, papermill's own too; then the notebook is done.
+        for _ in range(2 * len(self.cells) + 3):
+            running = self._place is not None
+            patience = min(until, since + self.limits.cell) if running else until
+            message, parts = inmate.receive(patience + self.grace)
+            if "done" in message:
+                return
+            if type(message.get("begins")) is int:
+                self._place, since = message["begins"], time.monotonic()
+            elif "ended" in message:
+                self._record(_parsed(message, CellEnded), parts)
+                self._note("cell", since)
+                self._place = None
+            elif type(message.get("broken")) is str:
+                raise Ended("died", clean(message["broken"][:500]))
+            else:
+                raise Ended("nonsense", "it sent a message that is none of a cell's")
+        raise Ended("nonsense", "it sent more messages than it has cells")
 
     def _note(self, what: str, since: float) -> None:
         self.longest[what] = max(self.longest[what], time.monotonic() - since)
 
-    def _patience(self) -> float:
-        left = self.deadline - time.monotonic()
-        return max(0.1, min(self.limits.cell, left)) + GRACE
-
-    def _record(self, message: dict[str, Any], parts: list[bytes]) -> None:
-        place = message["ended"]
-        for name in message.get("changed") or []:
-            if type(name) is str and name in self.parameters and self._injected_before(place):
-                self.changed.setdefault(name, place)
+    def _record(self, said: CellEnded, parts: list[bytes]) -> None:
+        place = self._place
+        if said.ended != place:
+            raise Ended("nonsense", "it says of another cell that it has ended")
+        for name, value in said.changed.items():
+            if name in self.parameters:
+                self.changed.setdefault(name, (place, clean(value)))
         if not 0 <= place < len(self.cells):
             return
-        outputs = []
-        for item in message.get("outputs") or []:
-            if type(item) is not dict:
+        outputs, pictures = [], dict(enumerate(parts[:MOST_PICTURES]))
+        for item in said.outputs:
+            if item.kind != "picture":
+                outputs.append({"kind": item.kind, "text": clean(item.text)})
                 continue
-            if type(item.get("text")) is str:
-                outputs.append(
-                    {
-                        "kind": clean(str(item.get("kind")))[:10],
-                        "text": clean(item["text"][:20_200]),
-                    }
-                )
-            elif type(item.get("block")) is int and 0 <= item["block"] < len(parts):
-                png = parts[item["block"]]
-                if png.startswith(b"\x89PNG\r\n\x1a\n") and len(png) <= 300_000:
-                    outputs.append({"kind": "picture", "png": base64.b64encode(png).decode()})
-        known = ("ok", "error", "todo", "timeout", "memory")
-        outcome = message.get("outcome") if message.get("outcome") in known else "error"
-        error = message.get("error")
-        said = clean(error[:2000]) if type(error) is str else ""
-        self.records[place] = CellRecord(place, outcome, said, outputs[:40])
-
-    def _injected_before(self, place: int) -> bool:
-        """Whether the parameters were put in before this cell: in or before it they are not yet."""
-        first = next((i for i, cell in enumerate(self.cells) if cell.parameters), -1)
-        return place > first
+            png = pictures.pop(item.block, b"")  # each block is one picture, and only once
+            if png.startswith(b"\x89PNG\r\n\x1a\n") and len(png) <= LARGEST_PICTURE:
+                outputs.append({"kind": "picture", "png": base64.b64encode(png).decode()})
+        self.records[place] = CellRecord(place, said.outcome, clean(said.error or ""), outputs)
 
     # --- questions -------------------------------------------------------------------------
 
-    def ask(self, question: Question) -> Reply:
-        """Put a question; whatever happens, there is a reply."""
+    def ask(self, question: Question, task: str = "") -> Reply:
+        """Put a question about a task; whatever happens, there is a reply.
+
+        A task has time of its own, and after an answer that ended the process the notebook is run
+        again without it: what is wrong with one task costs no other.
+        """
         if isinstance(question, (Facts, Run)):
-            return self._ask_model(question)
+            return self._ask_model(question, task)
+        if self._deaths[task] > AGAIN:
+            return Reply("died", error="earlier questions about this task ended the process")
+        if self._inmate is None and self.end is None:
+            self.run()
         if self._inmate is None:
-            if self.end is None and self._starts <= AGAIN:
-                self.run()
-            if self._inmate is None:
-                end = self.end or Ended("died")
-                return Reply(_outcome(end), error=str(end))
+            end = self.end or Ended("died")
+            return Reply(_outcome(end), error=in_words(end, self.limits, self.limits.notebook))
         try:
-            return self._exchange(self._inmate, *answers.to_message(question))
+            return self._exchange(self._inmate, task, *answers.to_message(question))
         except Ended as end:
             self._stop()
-            return Reply(_outcome(end), error=str(end))
+            self._deaths[task] += 1
+            return Reply(_outcome(end), error=in_words(end, self.limits, self.limits.cell))
 
-    def _exchange(self, inmate: Inmate, message: dict[str, Any], blocks: list[bytes]) -> Reply:
-        self._number += 1
+    def _exchange(
+        self, inmate: Inmate, task: str, message: dict[str, Any], blocks: list[bytes]
+    ) -> Reply:
         since = time.monotonic()
-        inmate.send({**message, "number": self._number}, blocks)
-        until = time.monotonic() + self._patience()
-        while True:
-            said, parts = inmate.receive(max(0.0, until - time.monotonic()))
-            if said.get("reply") == self._number:
-                break
-        self._note("question", since)
-        outcome = said.get("outcome")
-        error = said.get("error") if type(said.get("error")) is str else ""
-        if outcome != "ok":
-            return Reply(outcome if outcome in ENDS else "error", error=clean(error[:1000]))
+        left = min(self.limits.task - self._spent[task], self._last - since)
+        if left <= 0:
+            most = self.limits.task if since < self._last else self.limits.whole
+            return Reply("timeout", error=f"all questions together took longer than {most} s")
+        self._number += 1
+        until = since + min(self.limits.cell, left)
         try:
-            return Reply("ok", decode(said.get("value"), parts))
+            inmate.send(
+                {**message, "number": self._number, "seconds": until - since}, blocks,
+                until=until + self.grace,
+            )  # fmt: skip
+            raw, parts = inmate.receive(until + self.grace)
+        finally:
+            self._spent[task] += time.monotonic() - since
+        said = _parsed(raw, Answered)
+        if said.reply != self._number:
+            raise Ended("nonsense", "it answered what was not asked")
+        self._note("question", since)
+        if said.outcome != "ok":
+            return Reply(said.outcome, error=clean(said.error))
+        try:
+            return Reply("ok", decode(said.value, parts))
         except (NotPlain, RecursionError) as problem:
             return Reply("error", error=f"the answer cannot be read: {problem}")
 
-    def _ask_model(self, question: Facts | Run) -> Reply:
+    def _ask_model(self, question: Facts | Run, task: str) -> Reply:
         """Fetch the file, and look at it or run it in a sealed process of its own."""
         key = id(question.source)
         if key not in self._files:
-            self._files[key] = self.ask(question.source)
+            self._files[key] = self.ask(question.source, task)
         delivered = self._files[key]
         if delivered.outcome != "ok":
             return delivered
@@ -207,11 +273,12 @@ class Oracle:
             try:
                 if self._model is None:
                     self._model = self.sandbox.open("run_model", self.limits)
-                return self._exchange(self._model, {"ask": kind, "with": form}, blocks)
+                return self._exchange(self._model, task, {"ask": kind, "with": form}, blocks)
             except Ended as end:
                 self._model.close()
                 self._model = None
-                reply = Reply(_outcome(end), error=f"the delivered model: {end}")
+                said = in_words(end, self.limits, self.limits.cell)
+                reply = Reply(_outcome(end), error=f"the delivered model: {said}")
                 if end.reason != "died":
                     break
         return reply
@@ -232,6 +299,30 @@ def _outcome(end: Ended) -> str:
     return end.reason if end.reason in ENDS else "died"
 
 
+def in_words(end: Ended, limits: Limits, seconds: float) -> str:
+    """What happened, and what to do about it."""
+    said = str(end) if str(end) != end.reason else ""
+    words = {
+        "timeout": f"It took longer than {seconds:.0f} s. Look for a loop that does not end, or do "
+        "the same with less data.",
+        "memory": f"It took more memory than the {limits.memory / 2**30:.1f} GB that a submission "
+        "may have. Work on a part of the data at a time.",
+        "processes": f"It started more than {limits.processes} processes and threads. A DataLoader "
+        "needs none of its own: num_workers=0.",
+        "large": f"It gave back more than {LARGEST >> 20} MB ({said}). Hand in a smaller file, or "
+        "return less.",
+        "nonsense": f"It disturbed the grader's own messages: {said}. Leave file descriptors alone "
+        "that your code has not opened.",
+    }
+    died = (
+        "It ended its Python process"
+        + (f" ({said})" if said else "")
+        + ". exit(), os.kill and a crash in native code do that: restart the kernel, run all cells "
+        "in order, and see at which one it dies."
+    )
+    return words.get(end.reason, died)
+
+
 def fingerprint(content: bytes) -> str:
     """What a submission is known by: its content."""
     return hashlib.sha256(content).hexdigest()
@@ -247,6 +338,7 @@ def score(
     draws: bytes,
     only: Collection[str] | None = None,
     limits: Limits | None = None,
+    parameters: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Grade one submission.
 
@@ -259,6 +351,7 @@ def score(
         draws: what hidden inputs are drawn from (the class secret, or any secret bytes).
         only: keys of the tasks to judge, all by default.
         limits: what it may use, by default what the exercise states.
+        parameters: the student's, where they do not follow from the secret.
 
     Returns:
         Plain data: ``end``, ``message``, ``tasks`` (key to task), ``cells``, ``seconds``, and, if
@@ -270,7 +363,7 @@ def score(
     """
     began = time.monotonic()
     exercise = assignment.exercise
-    parameters = assignment.parameters(secret, student)
+    parameters = dict(parameters or assignment.parameters(secret, student))
     wanted = [task for task in exercise.tasks if only is None or task.key in only]
     result: dict[str, Any] = {"end": "graded", "message": "", "parameters": parameters}
     try:
@@ -284,28 +377,25 @@ def score(
     oracle = Oracle(sandbox, assignment, cells, parameters, limits)
     try:
         oracle.run()
-        tampered = oracle.changed
-        judged = [t for t in wanted if not any(name in t.uses for name in tampered)]
-        cases = {t.key: assignment.cases(t, parameters, draws, student) for t in judged}
+        cases = {t.key: assignment.cases(t, parameters, draws, student) for t in wanted}
+
+        def looked_at(t: Task, part: int) -> list[Outcome]:
+            return look(cases[t.key][part], lambda question: oracle.ask(question, t.key))
+
         # All public cases before any hidden one: what is shown to the student afterwards was
         # answered by a process that had not seen a hidden input yet.
-        seen = {t.key: look(cases[t.key][0], oracle.ask) for t in judged}
-        unseen = {t.key: look(cases[t.key][1], oracle.ask) for t in judged}
-        tasks = {
-            t.key: _task(t, oracle, seen[t.key], unseen[t.key])
-            if t in judged
-            else _nothing(t, "tampered parameters", _tampering(tampered))
+        seen = {t.key: looked_at(t, 0) for t in wanted}
+        unseen = {t.key: looked_at(t, 1) for t in wanted}
+        result["tasks"] = {
+            t.key: _task(
+                t, oracle, seen[t.key], unseen[t.key], partial(assignment.guessing, t, parameters)
+            )
             for t in wanted
         }
-        result["took"] = {"notebook": time.monotonic() - oracle.began, **oracle.longest}
+        result["took"] = {"notebook": time.monotonic() - (oracle.began or began), **oracle.longest}
     finally:
         oracle.close()
-    if tampered:
-        result["end"] = "tampered parameters"
-        result["message"] = _tampering(tampered)
-    else:
-        result["end"], result["message"] = _worst(oracle)
-    result["tasks"] = tasks
+    result["end"], result["message"] = _worst(oracle)
     result["cells"] = [
         {**asdict(oracle.records.get(i, CellRecord(i))), "source": cell.source[:20_000]}
         for i, cell in enumerate(cells)
@@ -327,29 +417,42 @@ def timed_out(result: Mapping[str, Any]) -> bool:
 def _worst(oracle: Oracle) -> tuple[str, str]:
     """How the notebook as a whole ended, and at which cell."""
     if oracle.end is not None:
-        return ENDS[_outcome(oracle.end)], str(oracle.end)
-    for outcome in ("died", "memory", "processes", "timeout", "error"):
+        said = in_words(oracle.end, oracle.limits, oracle.limits.notebook)
+        return ENDS[_outcome(oracle.end)], said
+    for outcome in ("died", "nonsense", "large", "memory", "processes", "timeout", "error"):
         for place, record in sorted(oracle.records.items()):
             if record.outcome == outcome:
                 return ENDS[outcome], f"Cell {place + 1}: {record.error or ENDS[outcome]}"
     return "graded", ""
 
 
-def _tampering(places: Mapping[str, int]) -> str:
-    which = ", ".join(f"{name} (cell {place + 1})" for name, place in sorted(places.items()))
+def _set_back(oracle: Oracle, task: Task) -> str:
+    """Which parameters of a task the notebook gave another value, in words."""
+    told = [
+        f"cell {place + 1} gives {name} the value {value}, yours is {oracle.parameters[name]!r}"
+        for name, (place, value) in sorted(oracle.changed.items())
+        if name in task.uses
+    ]
+    if not told:
+        return ""
+    said = "; ".join(told)
     return (
-        f"The notebook gives parameters another value than they were given: {which}. Use another "
-        "name there; tasks that depend on them score nothing."
+        f"{said[0].upper()}{said[1:]}. The grader set it back after that cell. Use another name "
+        "for what you try, so that nothing of your answer depends on it."
     )
 
 
-def _task(task: Task, oracle: Oracle, seen: list[Outcome], unseen: list[Outcome]) -> dict[str, Any]:
-    total = sum(outcome.weight for outcome in unseen)
-    right = sum(outcome.weight for outcome in unseen if outcome.ok)
+def _task(
+    task: Task,
+    oracle: Oracle,
+    seen: list[Outcome],
+    unseen: list[Outcome],
+    guessing: Callable[[], float],
+) -> dict[str, Any]:
     end, message = _end(task, oracle, seen, unseen)
     return {
         "title": task.title,
-        "points": round(task.points * right / total, 2) if total else 0.0,
+        "points": round(task.points * trivial.reached(unseen, guessing), 2),
         "max": task.points,
         "end": end,
         "message": message,
@@ -369,7 +472,8 @@ def _nothing(task: Task, end: str, message: str) -> dict[str, Any]:
 
 
 _WORST_FIRST = (
-    "kernel died", "out of memory", "too many processes", "timeout", "error", "not done",
+    "kernel died", "disturbed messages", "answer too large", "out of memory", "too many processes",
+    "timeout", "error", "not done",
 )  # fmt: skip
 
 
@@ -395,4 +499,4 @@ def _end(task: Task, oracle: Oracle, seen: list[Outcome], unseen: list[Outcome])
         if end in ends:
             quoted = [o.got for o in seen if o.end == end]
             return end, quoted[0] if quoted else "on a hidden case"
-    return "wrong answer", ""
+    return "wrong answer", _set_back(oracle, task)

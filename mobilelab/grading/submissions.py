@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 
 from mobilelab.errors import MobileLabError
 from mobilelab.grading.notebook import LARGEST
+from mobilelab.grading.plain import same_name
 
 
 class SubmissionsError(MobileLabError):
@@ -34,10 +37,21 @@ class Submission:
     """UTC time of the file, or of its entry in the zip."""
 
 
+@dataclass(frozen=True)
+class Remark:
+    """A file that needs a word: it is not graded, or something about it was not as it should be."""
+
+    path: str
+    text: str
+
+
 def find(
     place: str | Path, exercise: str, roster: Mapping[str, str] | None = None
-) -> tuple[list[Submission], list[str]]:
+) -> tuple[list[Submission], list[Remark]]:
     """All submissions below ``place``.
+
+    Whose a file is says its outermost folder, or the platform's own name for it at the top; never
+    a name inside a student's folder.
 
     Args:
         place: a folder, a zip from the LMS, or one notebook.
@@ -46,7 +60,7 @@ def find(
         roster: any name by which a student is known to their id (:func:`read_roster`).
 
     Returns:
-        Submissions, by student and time; and the paths that hold no notebook.
+        Submissions, by student and time; and a remark for everything that is not graded.
 
     Raises:
         SubmissionsError: if there is no such place or no notebook in it.
@@ -54,64 +68,103 @@ def find(
     place = Path(place)
     if not place.exists():
         raise SubmissionsError(f"There is no {place}; give a folder of notebooks or a zip of one.")
+    remarks: list[Remark] = []
     try:
         if place.is_dir():
-            files = list(_in_folder(place))
+            files = list(_in_folder(place, remarks))
         elif zipfile.is_zipfile(place):
-            files = list(_in_zip(place))
+            files = list(_in_zip(place, remarks))
         else:
             files = [(place.name, _read(place), _time(place))]
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except (OSError, zipfile.BadZipFile) as error:
         raise SubmissionsError(f"Cannot read {place}: {error}.") from error
     notebooks = [file for file in files if file[0].lower().endswith(".ipynb")]
     if not notebooks:
-        raise SubmissionsError(f"There is no notebook (.ipynb) in {place}.")
+        why = f" {remarks[0].path}: {remarks[0].text}" if remarks else ""
+        raise SubmissionsError(f"There is no notebook (.ipynb) in {place}.{why}")
     by_student: dict[str, list[Submission]] = {}
     for path, content, when in notebooks:
-        name = student_of(path)
-        student = (roster or {}).get(name.casefold(), name)
-        by_student.setdefault(student, []).append(Submission(student, path, content, when))
+        names = names_of(path)
+        known = {(roster or {}).get(same_name(name), "") for name in names} - {""}
+        if len(known) > 1:
+            why = f"not graded: its names are those of {_and(known)}; rename it"
+            remarks.append(Remark(path, why))
+            continue
+        if roster and not known:
+            remarks.append(Remark(path, f"graded, but {names[0]} is not on the roster"))
+        student = next(iter(known), names[0])
+        by_student.setdefault(same_name(student), []).append(
+            Submission(student, path, content, when)
+        )
     chosen: list[Submission] = []
     for own in by_student.values():
         named = [s for s in own if exercise.casefold() in PurePosixPath(s.path).stem.casefold()]
+        for other in own if named else ():
+            if other not in named:
+                remarks.append(
+                    Remark(other.path, f"not graded: not named after {exercise} as others are")
+                )
         chosen += sorted(named or own, key=lambda s: (s.handed_in, s.path))
-    have = {student_of(path) for path, _, _ in notebooks}
-    ignored = sorted(
-        path for path, _, _ in files
-        if not path.lower().endswith(".ipynb") and student_of(path) not in have
-    )  # fmt: skip
-    return sorted(chosen, key=lambda s: s.student), ignored
+    have = {same_name(names_of(path)[0]) for path, _, _ in notebooks}
+    remarks += [
+        Remark(path, "not graded: no notebook, and none beside it")
+        for path, _, _ in files
+        if not path.lower().endswith(".ipynb") and same_name(names_of(path)[0]) not in have
+    ]
+    tops = {PurePosixPath(path).parts[0] for path, _, _ in notebooks}
+    deep = any(len(PurePosixPath(path).parts) > 2 for path, _, _ in notebooks)
+    if len(tops) == 1 and len(notebooks) > 1 and deep:
+        top = tops.pop()
+        remarks.append(
+            Remark(top, "all notebooks are in this folder, so all are taken as attempts of one "
+                   "student. If it holds a class, give this folder, or a zip of what is in it")
+        )  # fmt: skip
+    return sorted(chosen, key=lambda s: s.student), sorted(remarks, key=lambda r: r.path)
 
 
-def student_of(path: str) -> str:
-    """Whose file it is, by its path.
+def _and(names: Iterable[str]) -> str:
+    return " and ".join(sorted(names))
+
+
+def names_of(path: str) -> list[str]:
+    """Names that tell whose file it is, by the top of its path; all of one student.
 
     ``ada/anything.ipynb`` and ``ada.ipynb`` are ada's. Moodle's folders
-    (``Ada L_1234567_assignsubmission_file``) give ``Participant 1234567``, Canvas' file names
-    (``lovelaceada_12345_67890_work.ipynb``, with ``_LATE`` or without) give ``12345``.
+    (``Ada L_1234567_assignsubmission_file``) give ``Participant 1234567`` and ``Ada L``, Canvas'
+    file names (``lovelaceada_12345_67890_work.ipynb``, with ``_LATE`` or without) give ``12345``.
     """
     parts = PurePosixPath(path).parts
-    for part in parts[:-1]:
-        moodle = re.fullmatch(r".*_(\d+)_assignsubmission_(?:file|onlinetext)_?", part)
-        if moodle:
-            return f"Participant {moodle[1]}"
-    canvas = re.match(r"[^_]+_(?:LATE_)?(\d+)_\d+_.+", parts[-1])
-    if canvas:
-        return canvas[1]
-    return parts[0] if len(parts) > 1 else PurePosixPath(parts[-1]).stem
+    if len(parts) > 1:
+        moodle = re.fullmatch(r"(.*)_(\d+)_assignsubmission_(?:file|onlinetext)_?", parts[0])
+        return [f"Participant {moodle[2]}", moodle[1]] if moodle else [parts[0].strip()]
+    canvas = re.match(r"[^_]+_(?:LATE_)?(\d+)_\d+_.+", parts[0])
+    return [canvas[1] if canvas else PurePosixPath(parts[0]).stem.strip()]
 
 
-def _skipped(parts: tuple[str, ...]) -> bool:
-    return any(p.startswith(".") or p == "__MACOSX" for p in parts)
+def _skipped(path: PurePosixPath, remarks: list[Remark]) -> bool:
+    """Whether a file is no hand-in by its place; what could have been one is told."""
+    parts = path.parts
+    hidden = any(p.startswith(".") and p != ".." for p in parts)
+    if "__MACOSX" in parts or (hidden and path.suffix.lower() != ".ipynb"):
+        return True
+    if hidden:
+        remarks.append(Remark(str(path), "not graded: a copy that Jupyter keeps for itself"))
+    elif ".." in parts or path.is_absolute():
+        remarks.append(Remark(str(path), "not graded: its path leads out of the zip"))
+        hidden = True
+    return hidden
 
 
-def _in_folder(folder: Path) -> Iterator[tuple[str, bytes, datetime]]:
+def _in_folder(folder: Path, remarks: list[Remark]) -> Iterator[tuple[str, bytes, datetime]]:
     for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        # a link could lead anywhere on the grader's disk
-        if path.is_symlink() or not path.is_file() or _skipped(inside.parts):
-            continue
-        yield inside.as_posix(), _read(path), _time(path)
+        inside = PurePosixPath(path.relative_to(folder).as_posix())
+        if path.is_symlink():  # it could lead anywhere on the grader's disk
+            remarks.append(Remark(str(inside), "not graded: a link; put the file itself there"))
+        elif path.is_file() and not _skipped(inside, remarks):
+            try:
+                yield str(inside), _read(path), _time(path)
+            except OSError as error:
+                remarks.append(Remark(str(inside), f"not graded: {error.strerror}"))
 
 
 def _read(path: Path) -> bytes:
@@ -125,28 +178,38 @@ def _time(path: Path) -> datetime:
     return datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
 
 
-def _in_zip(place: Path) -> Iterator[tuple[str, bytes, datetime]]:
+def _in_zip(place: Path, remarks: list[Remark]) -> Iterator[tuple[str, bytes, datetime]]:
     with zipfile.ZipFile(place) as archive:
-        names = [i for i in archive.infolist() if not i.is_dir()]
-        for entry in names:
+        for entry in archive.infolist():
             path = PurePosixPath(entry.filename.replace("\\", "/"))
-            if _skipped(path.parts) or ".." in path.parts:
+            if entry.is_dir() or not path.parts or _skipped(path, remarks):
                 continue
             content = b""
             if path.suffix.lower() == ".ipynb":
-                with archive.open(entry) as file:
-                    content = file.read(LARGEST + 1)  # an entry may unpack to anything
-            when = datetime(*entry.date_time, tzinfo=timezone.utc)
+                try:
+                    with archive.open(entry) as file:
+                        content = file.read(LARGEST + 1)  # an entry may unpack to anything
+                except Exception as error:  # each way to pack a file fails in its own way
+                    why = f"not graded: it cannot be unpacked ({error}); download it again"
+                    remarks.append(Remark(str(path), why))
+                    continue
+            try:
+                when = datetime(*entry.date_time, tzinfo=timezone.utc)
+            except ValueError:
+                when = _time(place)
+                why = "graded, with the zip's own date: its own is none; --times can give one"
+                remarks.append(Remark(str(path), why))
             yield str(path), content, when
 
 
 def read_roster(path: str | Path) -> dict[str, str]:
-    """Any name of a student to the id in the first column.
+    """Any name of a student, as :func:`same_name` writes it, to the id in the first column.
 
-    Every cell of a row (name, email, LMS number) names the student, whatever the header says.
+    Every cell of a row (name, email, LMS number) names the student, whatever the header says; one
+    that stands in several rows (a group, a city) names nobody.
 
     Raises:
-        SubmissionsError: if the file cannot be read or has no rows.
+        SubmissionsError: if the file cannot be read, has no rows, or an id cannot be one.
     """
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
@@ -156,24 +219,65 @@ def read_roster(path: str | Path) -> dict[str, str]:
     if len(rows) < 2:
         raise SubmissionsError(f"The roster {path} needs a header and one row per student.")
     names: dict[str, str] = {}
+    told: Counter[str] = Counter()
     for row in rows[1:]:
-        for cell in row:
-            if cell.strip():
-                names.setdefault(cell.strip().casefold(), row[0].strip())
+        student = unicodedata.normalize("NFC", row[0]).strip()
+        _check_id(student, path)
+        if same_name(student) in names:
+            raise SubmissionsError(f"{student} stands in two rows of {path}; keep one.")
+        names[same_name(student)] = student
+    for row in rows[1:]:
+        told.update({same_name(cell) for cell in row[1:] if cell.strip()} - {same_name(row[0])})
+    for row in rows[1:]:
+        for cell in map(same_name, row[1:]):
+            if told[cell] == 1:
+                names.setdefault(cell, names[same_name(row[0])])
     return names
 
 
-def read_times(path: str | Path) -> dict[str, datetime]:
+def _check_id(student: str, path: str | Path) -> None:
+    """An id becomes the name of a folder, and is printed.
+
+    Raises:
+        SubmissionsError: if it cannot.
+    """
+    bad = [c for c in student if c in "/\\" or unicodedata.category(c).startswith("C")]
+    if not student or bad or student.startswith(".") or len(student) > 100:
+        raise SubmissionsError(
+            f"{student!r} in the first column of {path} cannot be an id: up to 100 letters, digits "
+            "and signs, without a slash and without a dot at the beginning."
+        )
+
+
+def read_times(path: str | Path, roster: Mapping[str, str] | None = None) -> dict[str, datetime]:
     """Student to the time of handing in, from a CSV with the columns ``student`` and ``time``.
+
+    Args:
+        path: the file.
+        roster: from :func:`read_roster`; any name of a student will do then.
+
+    Returns:
+        Times by id, as :func:`same_name` writes it.
 
     Raises:
         SubmissionsError: if the file or a time in it cannot be read.
     """
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            return {row["student"]: parse_time(row["time"]) for row in csv.DictReader(file)}
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+            table = csv.DictReader(file)
+            lacking = {"student", "time"} - set(table.fieldnames or ())
+            rows = [] if lacking else [(row["student"] or "", row["time"] or "") for row in table]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SubmissionsError(f"Cannot read the times in {path}: {error}.") from error
+    if lacking:
+        raise SubmissionsError(
+            f"{path} has no column {_and(lacking)}; its first line has to be student,time."
+        )
+    names = roster or {}
+    return {
+        same_name(names.get(same_name(student), student)): parse_time(when)
+        for student, when in rows
+    }
 
 
 def parse_time(text: str) -> datetime:

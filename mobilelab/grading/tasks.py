@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,15 +39,21 @@ class Run:
     inputs: tuple[Any, ...]
 
 
-Question = Call | Value | Delivered | Facts | Run
+@dataclass(frozen=True)
+class Here:
+    """Ask, in a chapter, where nobody is graded: what does this function give?"""
+
+    got: Callable[[], Any]
+
+
+Question = Call | Value | Delivered | Facts | Run | Here
 
 
 @dataclass(frozen=True)
 class Reply:
     """What came back to a question.
 
-    ``outcome`` is ``ok`` or how it ended: ``todo``, ``missing``, ``error``, ``timeout``,
-    ``memory``, ``processes``, ``died``.
+    ``outcome`` is ``ok`` or how it ended: ``todo``, ``missing``, or a key of :data:`ENDS`.
     """
 
     outcome: str
@@ -69,6 +76,8 @@ class Case:
         show: words for a reply; ``repr`` by default.
         pick: the part of the reply that this case looks at.
         weight: its share of the task's points.
+        gate: without this case there are no points for the task: what is left of it then is not
+            what the task is about.
     """
 
     name: str
@@ -80,6 +89,12 @@ class Case:
     show: Callable[[Any], str] | None = None
     pick: Callable[[Any], Any] | None = None
     weight: float = 1.0
+    gate: bool = False
+
+    @property
+    def around(self) -> bool:
+        """Whether it looks at what stands around an answer: the arguments left alone, a file."""
+        return isinstance(self.ask, Facts) or (isinstance(self.ask, Call) and self.ask.back)
 
 
 class Draw:
@@ -189,6 +204,8 @@ ENDS = {
     "memory": "out of memory",
     "processes": "too many processes",
     "died": "kernel died",
+    "large": "answer too large",
+    "nonsense": "disturbed messages",
 }
 
 
@@ -204,57 +221,75 @@ class Outcome:
     got: str
     hint: str
     weight: float = 1.0
+    gate: bool = False
+    around: bool = False
 
 
-def look(cases: Sequence[Case], ask: Callable[[Question], Reply]) -> list[Outcome]:
-    """Ask the questions of ``cases``, each distinct one once, and compare."""
+def look(
+    cases: Sequence[Case], ask: Callable[[Question], Reply], *, words: bool = True
+) -> list[Outcome]:
+    """Ask the questions of ``cases``, each distinct one once, and compare.
+
+    Without ``words`` nothing is said of what was expected and what came, which takes a while.
+    """
     replies: dict[int, Reply] = {}
     outcomes = []
     for case in cases:
         if id(case.ask) not in replies:
             replies[id(case.ask)] = ask(case.ask)
-        outcomes.append(_one(case, replies[id(case.ask)]))
+        outcomes.append(_one(case, replies[id(case.ask)], words))
     return outcomes
 
 
-def _one(case: Case, reply: Reply) -> Outcome:
-    wanted = case.expected if case.judge else show(case.expected)
+def _one(case: Case, reply: Reply, words: bool) -> Outcome:
+    in_words = case.judge and isinstance(case.expected, str)
+    wanted = case.expected if in_words else show(case.expected) if words else ""
     if reply.outcome != "ok":
         end = ENDS.get(reply.outcome, "error")
-        return Outcome(case.name, False, end, wanted, reply.error or end, case.hint, case.weight)
+        return _outcome(case, False, end, wanted, reply.error or end)
     try:
-        got = case.pick(reply.value) if case.pick else reply.value
+        got, why, said = case.pick(reply.value) if case.pick else reply.value, "", ""
         if case.judge:
-            ok, why = bool(case.judge(got)), ""
-            words = case.show(got) if case.show else show(got)
+            ok = bool(case.judge(got))
         else:
             ok, why = compare(case.expected, got, case.tolerance)
-            wanted, words = _side_by_side(case.expected, got, case.tolerance)
-            words = case.show(got) if case.show else words
+        if words and case.show:
+            said = case.show(got)
+        elif words and case.judge:
+            said = show(got)
+        elif words:
+            wanted, said = _side_by_side(case.expected, got, case.tolerance)
     except Exception:  # the reply may be anything: not of the kind that this case looks for
-        ok, why, words = False, "it is not the kind of answer that is asked for", show(reply.value)
+        ok, why = False, "it is not the kind of answer that is asked for"
+        said = show(reply.value) if words else ""
     if why:
-        words += f" ({why})"
+        said += f" ({why})"
     end = "right" if ok else ENDS["ok"]
-    return Outcome(case.name, ok, end, wanted, words, case.hint, case.weight)
+    return _outcome(case, ok, end, wanted, said)
+
+
+def _outcome(case: Case, ok: bool, end: str, wanted: str, got: str) -> Outcome:
+    return Outcome(case.name, ok, end, wanted, got, case.hint, case.weight, case.gate, case.around)
 
 
 def compare(expected: Any, got: Any, tolerance: float = 0.0) -> tuple[bool, str]:
     """Whether ``got`` is the right answer, and what is wrong with its kind if it is not.
 
     Only plain data is compared, of exactly the expected kind. What honest answers vary in is
-    accepted: a tensor of another float dtype, a one-element tensor where a number is wanted, a
-    tuple for a list.
+    accepted: a tensor of another float dtype, a one-element tensor or a number of numpy's where a
+    number is wanted, 3.0 where 3 is, a tuple for a list.
     """
     if isinstance(expected, Tensor):
         return _compare_tensors(expected, got, tolerance)
+    if isinstance(got, np.generic):
+        got = got.item()
     if type(got) is not type(expected) and isinstance(got, Tensor) and got.numel() == 1:
         got = got.item()
     if isinstance(expected, bool) or isinstance(got, bool):
         right_kind = isinstance(expected, bool) and isinstance(got, bool)
         return right_kind and expected is got, "" if right_kind else _kinds(expected, got)
     if isinstance(expected, int):
-        if type(got) is not int:
+        if type(got) not in (int, float):
             return False, _kinds(expected, got)
         return abs(got - expected) <= tolerance, ""
     if isinstance(expected, float):

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from mobilelab.errors import MobileLabError
+from mobilelab.terminal import Terminal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +32,7 @@ def fetch() -> None:
     """Bring the parts of the virtual phone, once. Nothing is installed into the system."""
     from mobilelab.phone import fetch as fetching
 
-    console = Console()
+    console = Terminal()
     if fetching.ready():
         console.print("The virtual phone is here already.")
         return
@@ -51,7 +50,7 @@ def cores() -> None:
         table.add_column(name, overflow="fold")
     for name, core in CORES.items():
         table.add_row(name, core.title, core.features)
-    Console().print(table)
+    Terminal().print(table)
 
 
 @app.command()
@@ -74,7 +73,7 @@ def run(
     """
     from mobilelab.phone.machine import Phone
 
-    console = Console()
+    console = Terminal()
     x, labels = _images(images)
     with Phone(cpu, counting=count) as phone:
         from mobilelab.phone.compare import compare
@@ -88,7 +87,7 @@ def run(
         table.add_row("bytecode", str(result.bytecode_version))
         table.add_row("operators", f"{len(result.operators)}")
         if result.refusal is not None:
-            table.add_row("refused", escape(result.refusal))
+            table.add_row("refused", result.refusal)
             table.add_row("operators it lacks", ", ".join(result.missing) or "it names none")
         else:
             table.add_row("answers", result.verdict)

@@ -40,6 +40,7 @@ from rich.progress import (
 )
 
 from mobilelab.errors import MobileLabError
+from mobilelab.terminal import Terminal
 
 LOCK = Path(__file__).with_name("lock.json")
 DEBIAN = "https://deb.debian.org/debian/"
@@ -187,7 +188,7 @@ def fetch(
         PhoneError: no network, a wrong checksum, a folder that cannot be written, a full disk, or
             an unsupported computer.
     """
-    console = console or Console()
+    console = console or Terminal()
     wanted = parts() if wanted is None else wanted
     target = place(wanted)
     if (target / "complete").is_file():

@@ -167,6 +167,31 @@ class ExecuTorchModel(Model):
             dict(dtypes.most_common()),
         )
 
+    def unread(self) -> dict[str, int]:
+        """Tensors that are in the file and that no step of its program reads.
+
+        Returns:
+            ``tensors``, how many, and their ``bytes``.
+        """
+        (plan,) = _read(self.path).program.execution_plan
+        read = {*plan.inputs, *plan.outputs}
+        for chain in plan.chains:
+            for step in chain.instructions:
+                places = vars(step.instr_args).values()
+                read |= {i for it in places for i in (it if isinstance(it, list) else [it])
+                         if type(i) is int}  # fmt: skip
+        read |= {
+            i for place in tuple(read) if 0 <= place < len(plan.values)
+            for i in getattr(plan.values[place].val, "items", None) or () if type(i) is int
+        }  # fmt: skip
+        idle = [
+            value.val for place, value in enumerate(plan.values)
+            if place not in read and type(value.val).__name__ == "Tensor"
+        ]  # fmt: skip
+        widths = {"FLOAT": 4, "LONG": 8, "INT": 4}
+        sizes = [prod(it.sizes) * widths.get(it.scalar_type.name, 1) for it in idle]
+        return {"tensors": len(idle), "bytes": sum(sizes)}
+
 
 def _read(path: Path) -> Any:
     """The program as executorch's own classes."""

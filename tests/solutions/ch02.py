@@ -58,6 +58,21 @@ def wrong_reject_4(scores: Tensor, threshold: float) -> Tensor:
     return torch.tensor(labels)
 
 
+def wrong_reject_5(scores: Tensor, threshold: float) -> Tensor:
+    confidence, label = scores.softmax(1).max(1)
+    return torch.where(confidence < 0.9, torch.full_like(label, -1), label)  # not what was given
+
+
+def wrong_reject_6(scores: Tensor, threshold: float) -> Tensor:
+    confidence, label = scores.sigmoid().max(1)  # every score for itself
+    return torch.where(confidence < threshold, torch.full_like(label, -1), label)
+
+
+def wrong_reject_7(scores: Tensor, threshold: float) -> Tensor:
+    confidence, label = scores.softmax(1).max(1)
+    return torch.where(confidence < threshold, -1.0, label.float())  # no index any more
+
+
 # 02.3: the check takes the function ---------------------------------------------------------
 def right_export(model: nn.Module, path: Path) -> None:
     scripted = torch.jit.script(model.eval())

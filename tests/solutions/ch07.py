@@ -68,3 +68,35 @@ def wrong_sustained_2(calls, warm_s):
         median([ms for s, ms in rest if s <= warm_s] or [0]),
         median([ms for s, ms in rest if s > warm_s] or [0]),
     )
+
+
+def wrong_sustained_3(calls, warm_s):  # the slowest call instead of the first
+    rest = sorted(calls, key=lambda call: call[1])[:-1]
+    sides = [ms for s, ms in rest if s < warm_s], [ms for s, ms in rest if s >= warm_s]
+    return tuple(median(side) if side else None for side in sides)
+
+
+def wrong_sustained_4(calls, warm_s):
+    return right_sustained(calls, 5.0)  # not what was given
+
+
+def wrong_first_screen_3(inputs, scores, seen_inputs, seen_scores):
+    if seen_inputs.shape != inputs.shape or not (seen_inputs - inputs).abs().max() <= 5e-4:
+        return "preprocessing"  # another bound
+    if seen_scores.shape != scores.shape:
+        return "model"
+    return "ok" if (seen_scores - scores).norm() / scores.norm() <= 1e-2 else "model"
+
+
+def wrong_first_screen_4(inputs, scores, seen_inputs, seen_scores):
+    if seen_inputs.shape != inputs.shape or (seen_inputs - inputs).abs().max() > 1e-5:
+        return "preprocessing"  # nan gets through
+    if seen_scores.shape != scores.shape:
+        return "model"
+    return "ok" if (seen_scores - scores).norm() / scores.norm() <= 1e-2 else "model"
+
+
+def wrong_first_screen_5(inputs, scores, seen_inputs, seen_scores):
+    if seen_inputs.shape != inputs.shape or not (seen_inputs - inputs).abs().max() <= 1e-5:
+        return "preprocessing"
+    return "ok" if (seen_scores - scores).norm() / scores.norm() <= 0.2 else "model"
