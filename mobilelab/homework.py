@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import secrets
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -159,26 +158,25 @@ def grade(
     if no_sandbox:
         told = "these notebooks run with all that you may do."
         console.print(colored("bold red", "No sandbox:", told))
-    with tempfile.TemporaryDirectory() as folder:
-        book = Gradebook(Path(folder, "dry.db") if dry_run else out)
-        columns = (
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TimeRemainingColumn(),
+    book = Gradebook(":memory:" if dry_run else out)  # a dry run leaves nothing behind
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=not sys.stdout.isatty()) as progress:
+        bar = progress.add_task("grading", total=None)
+        summary = batch.grade(
+            assignment, found, book, secret=key, sealed=not no_sandbox, scheduler=scheduler,
+            workers=workers, again=again, recalibrate=recalibrate,
+            parameters=partial(before.own_parameters, assignment) if dry_run else None,
+            on_step=lambda done, of, path: progress.update(bar, completed=done, total=of),
         )  # fmt: skip
-        with Progress(*columns, console=console, disable=not sys.stdout.isatty()) as progress:
-            bar = progress.add_task("grading", total=None)
-            summary = batch.grade(
-                assignment, found, book, secret=key, sealed=not no_sandbox, scheduler=scheduler,
-                workers=workers, again=again, recalibrate=recalibrate,
-                parameters=partial(before.own_parameters, assignment) if dry_run else None,
-                on_step=lambda done, of, path: progress.update(bar, completed=done, total=of),
-            )  # fmt: skip
-        standings = [
-            standing
-            for submission in found
-            if (standing := book.standing(assignment, submission, key)) is not None
-        ]
-        book.close()
+    standings = [
+        standing
+        for submission in found
+        if (standing := book.standing(assignment, submission, key)) is not None
+    ]
+    book.close()
     chosen = rules.grades(standings, policy, handed_in_at)
     attempts_made = rules.attempts(standings, chosen, policy)
     if summary.limits:

@@ -616,8 +616,8 @@ QUESTIONS: tuple[Question, ...] = (
             ),
             Option(
                 "That torch 2.1.0 computes the same there, if the engine is QNNPACK.",
-                "An emulator executes the same ARM instructions, the sums of integers are exact, and "
-                "QNNPACK rounds the rest in the same way. With another engine the scores were "
+                "An emulator executes the same ARM instructions, the sums of integers are exact, "
+                "and QNNPACK rounds the rest in the same way. With another engine the scores were "
                 "others (section 2).",
                 right=True,
             ),

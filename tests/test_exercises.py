@@ -1,6 +1,7 @@
 """Every exercise: one source, zero for nothing, full marks for the solution, fair to variants."""
 
 import json
+import os
 import re
 from datetime import datetime, timezone
 from html import escape
@@ -205,45 +206,114 @@ def test_lost_parameters_tag_is_found_again(sandbox):
     assert (points(result), result["end"]) == (10, "graded")
 
 
-def with_cells(folder, *sources, at):
-    """The exercise's solution with more code cells, ``at`` a place after the parameters."""
-    book = json.loads((folder / "solution.ipynb").read_text())
-    tags = [cell["metadata"].get("tags", []) for cell in book["cells"]]
-    first = next((i for i, t in enumerate(tags) if "parameters" in t), 0) + 1
-    cells = [
-        {"cell_type": "code", "id": f"more{i}", "metadata": {}, "source": source, "outputs": [],
-         "execution_count": None}
-        for i, source in enumerate(sources)
-    ]  # fmt: skip
-    place = first if at == "begin" else len(book["cells"])
-    book["cells"][place:place] = cells
-    return book
-
-
 def tries(assignment):
     """What students write to try something: every parameter gets every value it can have."""
     for name, options in assignment.exercise.parameters.items():
         some = list(options)[:20]
         yield f"for {name} in {some!r}:\n    print({name})"
         yield f"{name} = {some[-1]!r}\nprint({name})"
-    yield "1 / 0"
-    yield "%%time\nnot Python at all"
-    yield "input('your name? ')"
+
+
+def own_cells(book):
+    """Places of the cells with code that are neither the parameters nor a check."""
+    return [
+        i for i, cell in enumerate(book["cells"])
+        if cell["cell_type"] == "code" and "parameters" not in cell["metadata"].get("tags", [])
+        and not "".join(cell["source"]).strip().startswith("check(")
+    ]  # fmt: skip
+
+
+def code(source):
+    return {"cell_type": "code", "id": f"x{abs(hash(source))}", "metadata": {}, "source": source,
+            "outputs": [], "execution_count": None}  # fmt: skip
+
+
+def tried_at_the_beginning(book, assignment):
+    book["cells"][after_parameters(book) : 0] = map(code, tries(assignment))
+
+
+def tried_at_the_end(book, assignment):
+    book["cells"] += map(code, tries(assignment))
+
+
+def errors_and_magics(book, assignment):
+    sources = ["1 / 0", "%%time\nnot Python at all", "input('your name? ')", "!echo hello",
+               "from google.colab import drive", "raise KeyboardInterrupt"]  # fmt: skip
+    book["cells"] += map(code, sources)
+    book["cells"][after_parameters(book) : 0] = map(code, sources)
+
+
+def loud(book, assignment):
+    source = ("import sys, warnings\nimport matplotlib.pyplot as plt\nfor i in range(3000):\n"
+              "    print(i)\nprint('oh', file=sys.stderr)\nwarnings.warn('hm')\n"
+              "for _ in range(6):\n    plt.plot([1, 2])\n    plt.show()")  # fmt: skip
+    book["cells"][after_parameters(book) : 0] = [code(source)]
+
+
+def tags_lost(book, assignment):
+    for cell in book["cells"]:
+        cell["metadata"] = {}
+
+
+def saved_by_colab(book, assignment):
+    book["metadata"] = {"colab": {"provenance": []}, "kernelspec": {"name": "ir", "language": "R"}}
+    for i, cell in enumerate(book["cells"]):
+        cell["metadata"]["id"] = f"AbC{i}"
+        cell.pop("id", None)
+    book["nbformat_minor"] = 0
+
+
+def checks_deleted(book, assignment):
+    kept = set(own_cells(book))
+    book["cells"] = [
+        cell for i, cell in enumerate(book["cells"])
+        if cell["cell_type"] != "code" or i in kept or i == after_parameters(book) - 1
+    ]  # fmt: skip
+
+
+def all_in_one_cell(book, assignment):
+    own = own_cells(book)
+    whole = code("\n\n".join("".join(book["cells"][i]["source"]) for i in own))
+    book["cells"] = [c for i, c in enumerate(book["cells"]) if i not in own] + [whole]
+
+
+def own_parameters(book, assignment):
+    values = assignment.parameters(SECRET, "ada")
+    cell = code(
+        "# Yours alone; leave them be\n" + "\n".join(f"{k} = {v!r}" for k, v in values.items())
+    )
+    cell["metadata"]["tags"] = ["injected-parameters"]
+    book["cells"].insert(after_parameters(book), cell)
+
+
+def after_parameters(book):
+    return 1 + next(
+        (i for i, cell in enumerate(book["cells"])
+         if "parameters" in cell["metadata"].get("tags", [])), -1
+    )  # fmt: skip
+
+
+VARIATIONS = (tried_at_the_beginning, tried_at_the_end, errors_and_magics, loud, tags_lost,
+              saved_by_colab, checks_deleted, all_in_one_cell, own_parameters)  # fmt: skip
+#: One after the other would take a quarter of an hour; together they are two notebooks.
+TOGETHER = [(own_parameters, tried_at_the_beginning, errors_and_magics, loud, saved_by_colab),
+            (checks_deleted, all_in_one_cell, tried_at_the_end, tags_lost)]  # fmt: skip
+EACH = [(one,) for one in VARIATIONS] if os.environ.get("MOBILELAB_EVERY_VARIATION") else TOGETHER
 
 
 @needs_sandbox
+@pytest.mark.parametrize("encoding", ["utf-16"])
+@pytest.mark.parametrize("variations", EACH, ids=lambda them: ", ".join(f.__name__ for f in them))
 @pytest.mark.parametrize("folder", FOLDERS, ids=NAMES)
-def test_tries_in_cells_of_ones_own_cost_nothing(folder, sandbox):
+def test_honest_variations_lose_nothing(folder, sandbox, variations, encoding):
     assignment = Assignment.load(folder)
-    for at in ("begin", "end"):
-        book = with_cells(folder, *tries(assignment), at=at)
-        if at == "end":  # as editors other than Jupyter save it
-            for cell in book["cells"]:
-                cell["metadata"] = {}
-        content = json.dumps(book, ensure_ascii=False).replace("\n", "\r\n")
-        result = grade(assignment, content.encode("utf-16"), sandbox)
-        wrong = [c for task in result["tasks"].values() for c in task["cases"] if not c["ok"]]
-        assert not wrong and points(result) == assignment.exercise.points
+    book = json.loads((folder / "solution.ipynb").read_text())
+    for vary in variations:
+        vary(book, assignment)
+    content = json.dumps(book, ensure_ascii=False).replace("\\n", "\\r\\n").encode(encoding)
+    result = grade(assignment, content, sandbox)
+    wrong = [c for task in result["tasks"].values() for c in task["cases"] if not c["ok"]]
+    assert not wrong and points(result) == assignment.exercise.points
 
 
 ENDINGS = {
@@ -278,7 +348,8 @@ def test_in_every_exercise_a_crash_costs_its_own_task_only(folder, sandbox):
     tasks = assignment.exercise.tasks
     task = next(t for t in tasks if t.names[0].isidentifier())
     bad = f"def {task.names[0]}(*args, **kwargs):\n    import os\n    os._exit(1)"
-    book = with_cells(folder, bad, at="end")
+    book = json.loads((folder / "solution.ipynb").read_text())
+    book["cells"].append(code(bad))
     result = grade(assignment, json.dumps(book).encode(), sandbox)
     lost = {key for key, found in result["tasks"].items() if found["points"] < found["max"]}
     assert lost == {task.key}

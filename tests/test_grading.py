@@ -618,3 +618,27 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     (given,) = [c for c in own["cells"] if "injected-parameters" in c["metadata"].get("tags", [])]
     seed = Assignment.load(TINY).parameters(secret.read_bytes().strip(), "ada")["seed"]
     assert f"seed = {seed}" in "".join(given["source"])
+    # what is not graded, who is missing, and what was handed out under another secret
+    (folder / "eve.ipynb").unlink()
+    (folder / "eve.ipynb").symlink_to("/etc/passwd")
+    (folder / "cy[/b].ipynb").write_bytes(HALF)
+    done = command(
+        "grade", TINY, folder, "--secret", secret, "--out", tmp_path / "g.db", "--report",
+        tmp_path / "r.html", "--roster", roster,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "eve.ipynb: not graded: a link" in done.stdout
+    assert "cy[/b].ipynb: graded, but cy[/b] is not on the roster" in done.stdout
+    (folder / "ben.ipynb").unlink()
+    (folder / "ada.ipynb").write_text((tmp_path / "h" / "ada" / "tiny.ipynb").read_text())
+    other = tmp_path / "other.secret"
+    command("secret", other)
+    again = ("grade", TINY, folder, "--out", tmp_path / "h.db", "--roster", roster, "--report",
+             tmp_path / "r2.html")  # fmt: skip
+    stopped = command(*again, "--secret", other)
+    assert stopped.returncode == 1 and "Nothing was graded" in stopped.stderr
+    anyway = command(*again, "--secret", other, "--anyway")
+    assert anyway.returncode == 0 and "Nothing handed in: ben" in anyway.stdout
+    assert "nobody in this class was given" in (tmp_path / "r2.html").read_text()
+    dry = command("grade", TINY, folder / "ada.ipynb", "--dry-run")
+    assert dry.returncode == 0 and "nobody" not in dry.stdout

@@ -117,6 +117,7 @@ def test_a_channels_last_image_is_the_same_image(data, trained, tmp_path):
 
 def test_what_was_delegated(built):
     inside = {name: one.predict.inspect() for name, one in built.items()}
+    assert built["et-int8"].predict.unread() == {"tensors": 0, "bytes": 0}
     for name in ("et-fp32", "et-int8"):
         assert inside[name].operators == {}
         assert inside[name].delegates["XnnpackBackend"]["XNNConv2d"] == 17
@@ -398,6 +399,12 @@ def test_cell_that_trains_with_rounding(data, trained, reference, tmp_path, monk
     assert measure.accuracy(answers, data.test.labels) > 0.97
     assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
     assert not trained.training
+    # what exporting keeps beside the program: 26 times two averages and a counter
+    unread = runtimes.load(tmp_path / "et-qat.pte").unread()
+    assert unread["tensors"] == 78
+    assert unread["bytes"] == sum(
+        value.numel() * value.element_size() for value in trained.buffers()
+    )
 
 
 # --- calibration --------------------------------------------------------------------------

@@ -19,7 +19,7 @@ def check_density(density: Mapping[str, float], costs: Mapping[tuple[str, str], 
         "mobile": "Products over all instructions, those that multiply and those that do not.",
         "mobile-nhwc": "The products are those of `mobile`; the instructions are fewer.",
         "mobile-int8": "Look up this file's own two counts. The key has the core first.",
-        "mobile-pruned": "Both of its counts are smaller than those of `mobile`: divide its own two.",
+        "mobile-pruned": "Both of its counts are smaller than `mobile`'s: divide its own two.",
     }
     return verify(
         "Exercise 07.1",
@@ -78,8 +78,7 @@ def check_first_screen(first_screen: Callable[[Tensor, Tensor, Tensor, Tensor], 
             no_number,
             scores,
             "preprocessing",
-            "Every comparison with nan is false: ask whether it is within the bound, and take no for "
-            "an answer.",
+            "Every comparison with nan is false: ask whether it is within the bound, not beyond.",
         ),
         (
             "broken scores",
@@ -100,7 +99,7 @@ def check_first_screen(first_screen: Callable[[Tensor, Tensor, Tensor, Tensor], 
             inputs,
             scores[:1],
             "model",
-            "Compare the shapes first: torch repeats a single row, and the difference says nothing.",
+            "Compare the shapes first: torch repeats a single row for the subtraction.",
         ),
         (
             "a broken input and broken scores",
@@ -175,9 +174,9 @@ def check_sustained(
         ),
         (
             "a first call that is not the slowest",
-            [(0.0, 5.0), (1.0, 9.0), (2.0, 3.0), (3.0, 4.0), (8.0, 6.0)],
+            [(0.0, 5.0), (1.0, 9.0), (2.0, 3.0), (8.0, 6.0)],
             5.0,
-            (4.0, 6.0),
+            (6.0, 6.0),
             "Leave out the call that began first, not the one that took longest.",
         ),
         (

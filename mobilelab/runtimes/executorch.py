@@ -33,6 +33,8 @@ _MEANINGS = {
     "0x:20": " (it was made for a backend that this runtime does not have)",
     "0x:23": " (the file is damaged; copy or export it again)",
 }
+#: What else in a step of a program names a value.
+_PLACES = ("cond_value_index", "move_from", "move_to", "value_index")
 #: Models that hold on to the pool of threads that they were loaded with.
 _alive: WeakSet[ExecuTorchModel] = WeakSet()
 
@@ -177,9 +179,9 @@ class ExecuTorchModel(Model):
         read = {*plan.inputs, *plan.outputs}
         for chain in plan.chains:
             for step in chain.instructions:
-                places = vars(step.instr_args).values()
-                read |= {i for it in places for i in (it if isinstance(it, list) else [it])
-                         if type(i) is int}  # fmt: skip
+                call = step.instr_args
+                read |= set(getattr(call, "args", None) or ())
+                read |= {getattr(call, name) for name in _PLACES if hasattr(call, name)}
         read |= {
             i for place in tuple(read) if 0 <= place < len(plan.values)
             for i in getattr(plan.values[place].val, "items", None) or () if type(i) is int
