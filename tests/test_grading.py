@@ -535,6 +535,14 @@ def test_moodle_worksheet_is_filled_in(tmp_path):
         "Identifier,Full name,Status,Grade,Maximum Grade,Feedback comments\n"
         "Participant 12,Ada,Submitted,,100.00,\nParticipant 13,Bo,Submitted,,100.00,\n"
     )
+    (accents := tmp_path / "accents.csv").write_text(
+        "Identifier,Full name,Status,Grade,Maximum Grade,Feedback comments\n"
+        "Participant 12,JOSE\u0301 ,Submitted,,100.00,\n", encoding="utf-8"
+    )  # fmt: skip
+    for names in (None, {"jos\u00e9": "77"}):
+        own = "77" if names else "Jos\u00e9"
+        found = lms.moodle(accents, tmp_path / "out.csv", {own: standing(own)}, names)
+        assert found == (1, [])
     standings = {"Participant 12": standing("Participant 12")}
     assert lms.moodle(sheet, tmp_path / "out.csv", standings) == (1, [])
     rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))

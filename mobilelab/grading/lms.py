@@ -16,6 +16,7 @@ from typing import Any
 
 from mobilelab.grading.feedback import FeedbackError, file_name, number
 from mobilelab.grading.gradebook import Standing
+from mobilelab.grading.plain import same_name
 
 
 def _table(path: str | Path) -> tuple[list[str], list[list[str]]]:
@@ -142,10 +143,11 @@ def moodle(
 def _standing(
     row: list[str], grades: Mapping[str, Standing], names: Mapping[str, str] | None
 ) -> Standing | None:
-    for cell in row:
-        for name in (cell.strip(), (names or {}).get(cell.strip().casefold())):
-            if name and name in grades:
-                return grades[name]
+    known = {same_name(student): standing for student, standing in grades.items()}
+    for cell in map(same_name, row):
+        for name in (cell, same_name((names or {}).get(cell, ""))):
+            if name and name in known:
+                return known[name]
     return None
 
 
