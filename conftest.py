@@ -12,14 +12,15 @@ sys.path.insert(0, str(Path(__file__).parent / "tests"))
 pytest_plugins = ["nbval_compare", "claims"]
 
 #: What trains is trained once in a run: chapters, tests and the tour share it (variants.once).
-MADE = os.environ.get("MOBILELAB_MADE") or tempfile.mkdtemp(prefix="mobilelab-made-")
-os.environ["MOBILELAB_MADE"] = MADE
+OURS = "MOBILELAB_MADE" not in os.environ  # not a worker's, nor of a run that a test starts
+if OURS:
+    os.environ["MOBILELAB_MADE"] = tempfile.mkdtemp(prefix="mobilelab-made-")
 
 
 def pytest_unconfigure(config):
     """Take away what was shared in this run."""
-    if not hasattr(config, "workerinput"):
-        shutil.rmtree(MADE, ignore_errors=True)
+    if OURS:
+        shutil.rmtree(os.environ["MOBILELAB_MADE"], ignore_errors=True)
 
 
 def pytest_addoption(parser):

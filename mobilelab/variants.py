@@ -12,7 +12,8 @@ import hashlib
 import os
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
@@ -102,12 +103,23 @@ def _shared(
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
         if path.exists():
-            return torch.load(path, weights_only=False)  # written by these tests themselves
+            torch.backends.quantized.engine = ENGINE  # as the recipe does: it packs int8 weights
+            with _quiet():
+                return torch.load(path, weights_only=False)  # written by these tests themselves
         made = make()
         if not isinstance(made, torch.fx.GraphModule):  # an exported graph cannot be written
-            torch.save(made, f"{path}.new")
+            with _quiet():
+                torch.save(made, f"{path}.new")
             os.replace(f"{path}.new", path)
         return made
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """torch pickles int8 weights with a storage that it has deprecated itself."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
+        yield
 
 
 def _fingerprint(model: nn.Module, data: Dataset) -> str:

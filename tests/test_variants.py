@@ -314,3 +314,20 @@ def test_an_exported_graph_is_not_shared(tmp_path, monkeypatch, data, fresh):
 
     graph(fresh, data)
     assert [path.suffix for path in (tmp_path / "made").iterdir()] == [".lock"]
+
+
+def test_what_another_process_made_computes_on_the_same_engine(tmp_path, monkeypatch, data, fresh):
+    """Whoever unpickles int8 weights packs them for the engine that is chosen then."""
+    monkeypatch.setenv("MOBILELAB_MADE", str(tmp_path / "made"))
+    first, second = (variants.once(variants.quantize_static.__wrapped__) for _ in range(2))
+    made = measure.scores(first(fresh, data), data.test.images[:50])
+    others = [e for e in torch.backends.quantized.supported_engines if e not in ("none", "qnnpack")]
+    before = torch.backends.quantized.engine
+    try:
+        for engine in others:
+            torch.backends.quantized.engine = engine
+            again = variants.once(variants.quantize_static.__wrapped__)(fresh, data)
+            assert torch.equal(measure.scores(again, data.test.images[:50]), made)
+        assert torch.equal(measure.scores(second(fresh, data), data.test.images[:50]), made)
+    finally:
+        torch.backends.quantized.engine = before
