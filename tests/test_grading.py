@@ -629,14 +629,14 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     # what is not graded, who is missing, and what was handed out under another secret
     (folder / "eve.ipynb").unlink()
     (folder / "eve.ipynb").symlink_to("/etc/passwd")
-    (folder / "cy[/b].ipynb").write_bytes(HALF)
+    (folder / "cy[red].ipynb").write_bytes(HALF)
     done = command(
         "grade", TINY, folder, "--secret", secret, "--out", tmp_path / "g.db", "--report",
         tmp_path / "r.html", "--roster", roster,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "eve.ipynb: not graded: a link" in done.stdout
-    assert "cy[/b].ipynb: graded, but cy[/b] is not on the roster" in done.stdout
+    assert "cy[red].ipynb: graded, but cy[red] is not on the roster" in done.stdout
     (folder / "ben.ipynb").unlink()
     (folder / "ada.ipynb").write_text((tmp_path / "h" / "ada" / "tiny.ipynb").read_text())
     other = tmp_path / "other.secret"
