@@ -84,6 +84,7 @@ def once(recipe: Recipe) -> Recipe:
             if len(made) > KEPT:
                 made.popitem(last=False)
         made.move_to_end(key)
+        _choose_engine()
         with warnings.catch_warnings():
             # Of an exported graph: torch calls what torch itself has deprecated.
             warnings.simplefilter("ignore", FutureWarning)
@@ -103,7 +104,7 @@ def _shared(
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
         if path.exists():
-            torch.backends.quantized.engine = ENGINE  # as the recipe does: it packs int8 weights
+            _choose_engine()
             with _quiet():
                 return torch.load(path, weights_only=False)  # written by these tests themselves
         made = make()
@@ -112,6 +113,12 @@ def _shared(
                 torch.save(made, f"{path}.new")
             os.replace(f"{path}.new", path)
         return made
+
+
+def _choose_engine() -> None:
+    """Who copies or loads int8 weights packs them for the engine that is chosen then."""
+    if ENGINE in torch.backends.quantized.supported_engines:
+        torch.backends.quantized.engine = ENGINE
 
 
 @contextmanager

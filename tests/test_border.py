@@ -214,6 +214,13 @@ def test_large_data_is_refused_by_its_head():
         Reader().feed(head)
 
 
+def test_what_is_too_large_is_told_with_its_own_limit():
+    begins, text = to_bytes({"begins": 0}), LARGEST_JSON.to_bytes(4, "big")
+    result, _ = judged([begins + text])
+    assert result["end"] == "answer too large"
+    assert "It gave back more than 2 MB of text at once. Hand in" in result["message"]
+
+
 @given(st.lists(FRAMES, max_size=5), st.integers(1, 60))
 def test_frames_come_whole_however_they_are_cut(frames, cut):
     stream, reader, found = b"".join(frames), Reader(), []

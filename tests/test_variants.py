@@ -328,6 +328,8 @@ def test_what_another_process_made_computes_on_the_same_engine(tmp_path, monkeyp
             torch.backends.quantized.engine = engine
             again = variants.once(variants.quantize_static.__wrapped__)(fresh, data)
             assert torch.equal(measure.scores(again, data.test.images[:50]), made)
+            torch.backends.quantized.engine = engine  # and a copy in this very process
+            assert torch.equal(measure.scores(first(fresh, data), data.test.images[:50]), made)
         assert torch.equal(measure.scores(second(fresh, data), data.test.images[:50]), made)
     finally:
         torch.backends.quantized.engine = before

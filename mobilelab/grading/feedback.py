@@ -23,7 +23,9 @@ body { font: 17px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto
        color: #1a1a1a; background: #fff; }
 table { border-collapse: collapse; width: 100%; margin: .5rem 0 1.5rem; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem;
-         border-bottom: 1px solid #ccc; }
+         border-bottom: 1px solid #ccc; overflow-wrap: anywhere; }
+@media (max-width: 40rem) { table { display: block; overflow-x: auto; }
+  td { min-width: 6rem; } }
 .score { font-size: 1.5rem; font-weight: 600; }
 .right { color: #005a9c; } .wrong { color: #a34700; }
 .right, .wrong, .bars { white-space: nowrap; }

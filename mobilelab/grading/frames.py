@@ -85,7 +85,7 @@ class Reader:
 
 
 def _too_large(what: str, most: int) -> str:
-    return f"it sends more than {most >> 20} MB of {what} at once; make what it gives back smaller"
+    return f"more than {most >> 20} MB of {what} at once"
 
 
 def _message(text: bytes) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _message(text: bytes) -> dict[str, Any]:
         raise NotPlain("a message is not JSON") from error
     sizes = message.get("sizes") if type(message) is dict else None
     if type(sizes) is list and len(sizes) > MOST_BLOCKS:
-        raise TooLarge(f"it sends more than {MOST_BLOCKS} blocks of data at once")
+        raise TooLarge(f"more than {MOST_BLOCKS} blocks of data at once")
     if type(sizes) is not list or any(type(n) is not int or n < 0 for n in sizes):
         raise NotPlain("a message does not say the sizes of its blocks")
     return message

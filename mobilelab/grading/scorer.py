@@ -21,7 +21,6 @@ import msgspec
 from mobilelab.grading import answers, notebook, trivial
 from mobilelab.grading.assignment import Assignment
 from mobilelab.grading.frames import (
-    LARGEST,
     LARGEST_PICTURE,
     MOST_ITEMS,
     MOST_PICTURES,
@@ -309,8 +308,7 @@ def in_words(end: Ended, limits: Limits, seconds: float) -> str:
         "may have. Work on a part of the data at a time.",
         "processes": f"It started more than {limits.processes} processes and threads. A DataLoader "
         "needs none of its own: num_workers=0.",
-        "large": f"It gave back more than {LARGEST >> 20} MB ({said}). Hand in a smaller file, or "
-        "return less.",
+        "large": f"It gave back {said}. Hand in a smaller file, or return less.",
         "nonsense": f"It disturbed the grader's own messages: {said}. Leave file descriptors alone "
         "that your code has not opened.",
     }
