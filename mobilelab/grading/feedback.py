@@ -25,7 +25,7 @@ table { border-collapse: collapse; width: 100%; margin: .5rem 0 1.5rem; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem;
          border-bottom: 1px solid #ccc; overflow-wrap: anywhere; }
 @media (max-width: 40rem) { table { display: block; overflow-x: auto; }
-  td { min-width: 6rem; } }
+  td { min-width: 3.5rem; } th { overflow-wrap: normal; } }
 .score { font-size: 1.5rem; font-weight: 600; }
 .right { color: #005a9c; } .wrong { color: #a34700; }
 .right, .wrong, .bars { white-space: nowrap; }
