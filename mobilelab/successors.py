@@ -190,6 +190,7 @@ SUCCESSORS: tuple[Variant, ...] = (
     ),
     Variant(
         "et-qat", "int8 with training, ExecuTorch with XNNPACK", "08", ".pte", _executorch_qat,
+        trains=True,
     ),
     Variant("litert-fp32", "float32, LiteRT", "08", ".tflite", _litert),
     Variant(

@@ -22,7 +22,9 @@ AGREE, ACCURACY = 3, 2
 """Points by which variants that are trained while the notebook runs may move: the first share in
 their row, and all that follow."""
 
-_TRAINED = re.compile(r"(?:^|>)(?:(?:mobile-)?pruned|int8-qat|et-qat)(?:$| |</td>)")
+_TRAINED = re.compile(
+    r"(?:^|>)(?:(?:mobile-)?pruned|(?:int8|mobile|et)-qat|mobile-small|small-int8)(?:$| |</td>)"
+)
 # An error of zero is printed as 0 in a table: a cell of its own.
 _FIGURE = re.compile(
     r"(?<![\w.])(?P<size>\d+)(?= kB\b)|(?<![\w.])(?P<share>\d+(?:\.\d+)?)(?=%)"

@@ -12,6 +12,8 @@ import nbval_compare
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
 
+from mobilelab import successors, variants
+
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "tests" / "nbval_sanitize.cfg"
 # For each section of the file, and each tolerance of nbval_compare.py, what is equal and what is
@@ -40,6 +42,7 @@ int8-qat  97.6%  accuracy 0.4 points too low == int8-qat  98.6%  met
 <td>pruned</td><td>8 kB too large; accuracy 0.4 points too low</td> \
 == <td>pruned</td><td>8 kB too large</td>
 int8-qat  97.6%  8 kB too large; accuracy 0.4 points too low != int8-qat  98.6%  met
+small-int8  97.6%  accuracy 0.4 points too low == small-int8  98.2%  met
 int8  97.6%  accuracy 0.4 points too low != int8  97.6%  met
 <td>pruned</td></tr><td>int8</td><td>accuracy 0.4 points too low</td> \
 != <td>pruned</td></tr><td>int8</td><td>met</td>
@@ -114,6 +117,10 @@ int8-qat  close  7e-02  96.6%  427 kB  97.4% == int8-qat  close  3e-02  99.6%  4
 <td>pruned</td><td>97.0%</td><td>96.2%</td> == <td>pruned</td><td>100.0%</td><td>98.2%</td>
 et-qat  99.9%  64.4%\nint8  98.6% == et-qat  97.0%  62.4%\nint8  98.6%
 mobile-pruned  99.9%  99.9% == mobile-pruned  97.0%  98.1%
+mobile-qat  99.6%  99.4% == mobile-qat  98.6%  98.4%
+small-int8  98.6%  98.2% == small-int8  98.4%  97.8%
+mobile-small  98.6%  98.2% == mobile-small  98.4%  97.8%
+mobile-int8  98.6%  98.2% != mobile-int8  98.4%  98.2%
 int8-qat  DIFFERENT  99.6%  99.4% != int8-qat  close  99.6%  99.4%
 int8-qat  96.5%  99.4% != int8-qat  99.6%  99.4%
 int8-qat  99.6%  97.3% != int8-qat  99.6%  99.4%
@@ -166,6 +173,14 @@ def test_equal(compared, section, fresh, stored):
 @pytest.mark.parametrize(("section", "fresh", "stored"), NOT_EQUAL)
 def test_not_equal(compared, section, fresh, stored):
     assert not compared(fresh, stored)
+
+
+def test_rows_that_are_trained_here_are_those_whose_recipe_trains():
+    rules = Path(__file__).with_name("nbval_sanitize.cfg").read_text()
+    for variant in (*variants.WALK, *successors.SUCCESSORS):
+        assert bool(nbval_compare._TRAINED.match(f"{variant.name} ")) is variant.trains
+    (inner,) = set(re.findall(r"\(\?:\^\|>\)(\(\?:.+?\))\(\?: \|</td>\)", rules))
+    assert inner in nbval_compare._TRAINED.pattern  # the two lists are one
 
 
 def test_every_section_has_its_pairs():
