@@ -17,6 +17,10 @@ class ShapeError(MobileLabError):
     """Two tensors, or a tensor and a model, do not fit each other."""
 
 
+class StructureError(ShapeError):
+    """A tree of tensors holds what is no tensor, or two trees do not have the same leaves."""
+
+
 class ModelFileError(MobileLabError):
     """A model file cannot be used by the loader that was asked to read it."""
 
@@ -35,3 +39,7 @@ class ProgressError(MobileLabError):
 
 class WarmKernelError(MobileLabError):
     """A kernel cannot be forked; the message completes "starting a cold one, because ..."."""
+
+
+class ModelWarning(UserWarning):
+    """A model does something that a conversion may change without a word."""

@@ -240,7 +240,8 @@ def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture
             mfc=color if record.file.endswith(".ptl") else "white", mew=1.5,
             zorder=3 if record.file.endswith(".ptl") else 2,
         )  # fmt: skip
-        text = f"{record.variant}  {record.accuracy:.1%}"
+        quality = "" if record.accuracy is None else record.metric.text(record.accuracy)
+        text = f"{record.variant}  {quality}"
         labels.append((record.file_kb, record.median_ms, text, color))
     label_column(ax, labels)
     for verdict, color in _VERDICT_COLORS.items():

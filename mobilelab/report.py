@@ -30,8 +30,9 @@ class Budget:
     """Size of the file in kB (1 kB = 1000 bytes), at most."""
     median_ms: float = math.inf
     """Median time of one inference on this host at one thread in milliseconds, at most."""
-    accuracy: float = 0.0
-    """Share of test images that must be classified correctly, 0 to 1, at least."""
+    accuracy: float | None = None
+    """How good the answers must be, in the unit of the records' metric: for a classification the
+    share of test images that must be right, 0 to 1, at least; for an error rate, at most."""
     times_float: float = math.inf
     """Time of one inference over the float model's in PyTorch, taken in turn, at most."""
 
@@ -61,9 +62,19 @@ class Budget:
                 found.append(
                     f"95th percentile {share:.2f}x the float model's time, too slow on this host"
                 )
-        if record.accuracy < self.accuracy:
-            found.append(f"accuracy {100 * (self.accuracy - record.accuracy):.1f} points too low")
-        return found
+        return found + self._quality(record)
+
+    def _quality(self, record: Record) -> list[str]:
+        metric = record.metric
+        if self.accuracy is None:
+            return []
+        if record.accuracy is None:
+            return [f"its {metric.name} was not measured"]
+        gap = self.accuracy - record.accuracy
+        if gap <= 0 if metric.more_is_better else gap >= 0:
+            return []
+        by = f"{100 * abs(gap):.1f} points" if metric.unit == "%" else metric.text(abs(gap))
+        return [f"{metric.name} {by} too {'low' if metric.more_is_better else 'high'}"]
 
     def limit_ms(self, records: Iterable[Record]) -> float:
         """The limit on the time in milliseconds, for rows that were measured in one run here.
@@ -89,7 +100,7 @@ class Budget:
             limits.append(
                 f"95th percentile at most {self.p95_times_float:g} times the float model's time"
             )
-        if self.accuracy > 0:
+        if self.accuracy:
             limits.append(f"at least {self.accuracy:.1%} right")
         return ", ".join(limits) or "no limits"
 
@@ -136,7 +147,7 @@ def _row(record: Record) -> tuple[str, ...]:
         f"{record.median_ms:.2f} ms",
         f"{record.p95_ms:.2f} ms",
         "-" if memory is None else f"+{memory:.1f} MiB",
-        f"{record.accuracy:.1%}",
+        "-" if record.accuracy is None else record.metric.text(record.accuracy),
     )
 
 

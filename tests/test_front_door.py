@@ -139,7 +139,7 @@ def test_modules_import_downwards_only():
     "module, line, complaint",
     [
         ("errors", "import mobilelab.cli", "mobilelab.errors -> mobilelab.cli"),
-        ("errors", "from mobilelab.peak import main", "mobilelab.errors -> mobilelab.peak"),
+        ("errors", "from mobilelab.parity import SAME", "mobilelab.errors -> mobilelab.parity"),
         ("doctor", "from mobilelab import tour", "mobilelab.doctor -> mobilelab.tour"),
         (
             "runtimes/lite",
@@ -161,11 +161,11 @@ def test_no_string_leads_upwards():
 @pytest.mark.parametrize(
     "module, line, found",
     [
-        ("peak", 'COMMAND = ["-m", "mobilelab.measure"]', "peak -> measure"),
-        ("runtimes/lite", 'COMMAND = "python -m mobilelab.peak"', "runtimes -> peak"),
+        ("parity", 'COMMAND = ["-m", "mobilelab.measure"]', "parity -> measure"),
+        ("runtimes/lite", 'COMMAND = "python -m mobilelab.report"', "runtimes -> report"),
         ("doctor", 'importlib.import_module("mobilelab.tour")', "doctor -> tour"),
         ("cli", 'COMMAND = ["-m", "mobilelab.no_such_module"]', "cli -> no_such_module"),
-        ("measure", 'COMMAND = ["-m", "mobilelab.runtimes.saved"]', None),
+        ("measure/memory", 'COMMAND = ["-m", "mobilelab.runtimes.saved"]', None),
     ],
 )
 def test_a_string_that_leads_upwards_is_found(copy, module, line, found):

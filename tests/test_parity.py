@@ -58,11 +58,17 @@ def test_zero_reference():
 
 
 @pytest.mark.parametrize(
-    ("left", "right"), [((3, 4), (3, 5)), ((3, 4), (2, 4)), ((3,), (3,)), ((0, 4), (0, 4))]
+    ("left", "right"), [((3, 4), (3, 5)), ((3, 4), (2, 4)), ((3,), (3, 1)), ((3, 4), (0, 4))]
 )
 def test_wrong_shapes_are_refused(left, right):
     with pytest.raises(ShapeError, match="one shape"):
         parity.compare(torch.zeros(left), torch.zeros(right))
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (4, 0)])
+def test_nothing_is_not_the_same(shape):
+    with pytest.raises(ShapeError, match=r"nothing to compare in answers of shape"):
+        parity.compare(torch.zeros(shape), torch.zeros(shape))
 
 
 def test_red_on_the_silent_bug_of_the_official_recipe(model, data, reference):

@@ -21,6 +21,7 @@ from mobilelab.plots import BLUE, GREEN, GREY, INK, RED, label_column
 from mobilelab.remeasure import LAYOUTS
 from mobilelab.report import COURSE, Budget, Results
 from mobilelab.spelled_out import CELLS
+from mobilelab.tasks import Classification, Metric
 from mobilelab.widgets.base import Explorer, View, axes, canvas, labeled, row
 
 Remeasure = Callable[..., list[Record]]
@@ -36,18 +37,53 @@ class Axis:
     """The figure of a record, ``None`` where it was not measured."""
     more_is_better: bool = False
     digits: int = 2
+    limit: Callable[[Budget, Sequence[Record]], float] = lambda budget, records: math.inf
+    """What a budget allows; infinity if it has no such limit."""
+    spread: Callable[[Record], float] = lambda record: 0.0
+    """Half the width within which two figures of this kind count as equal."""
 
     def text(self, record: Record) -> str:
         """The record's figure with its unit."""
         value = self.value(record)
-        return "not measured" if value is None else f"{value:.{self.digits}f} {self.unit}"
+        return "not measured" if value is None else f"{value:.{self.digits}f} {self.unit}".rstrip()
+
+    def places(self, record: Record) -> bool:
+        """Whether the record has a figure that can be drawn."""
+        value = self.value(record)
+        return value is not None and math.isfinite(value)
 
 
-SIZE = Axis("file size", "kB", lambda r: r.file_kb, digits=0)
-LATENCY = Axis("median latency", "ms", lambda r: r.median_ms)
-ACCURACY = Axis("accuracy", "%", lambda r: 100 * r.accuracy, more_is_better=True, digits=1)
-P95 = Axis("95th percentile", "ms", lambda r: r.p95_ms)
+def _p95_limit(budget: Budget, records: Sequence[Record]) -> float:
+    floats = [r.float_ms for r in records if r.float_ms]
+    return budget.p95_times_float * median(floats) if floats else math.inf
+
+
+SIZE = Axis("file size", "kB", lambda r: r.file_kb, digits=0, limit=lambda b, _: b.file_kb)
+LATENCY = Axis(
+    "median latency", "ms", lambda r: r.median_ms,
+    limit=lambda b, records: b.limit_ms(records), spread=lambda r: r.iqr_ms / 2,
+)  # fmt: skip
+P95 = Axis("95th percentile", "ms", lambda r: r.p95_ms, limit=_p95_limit)
 MEMORY = Axis("peak memory above torch", "MiB", lambda r: r.peak_added_mib, digits=1)
+
+
+def quality(metric: Metric) -> Axis:
+    """How good the answers are, as an axis; shares in percent."""
+    factor = 100 if metric.unit == "%" else 1
+
+    def value(record: Record) -> float | None:
+        return None if record.accuracy is None else factor * record.accuracy
+
+    def limit(budget: Budget, records: Sequence[Record]) -> float:
+        return math.inf if budget.accuracy is None else factor * budget.accuracy
+
+    return Axis(
+        metric.name, metric.unit, value, more_is_better=metric.more_is_better,
+        digits=1 if factor == 100 else metric.digits, limit=limit,
+    )  # fmt: skip
+
+
+ACCURACY = quality(Classification.metric)
 
 
 def pareto(records: Sequence[Record], x: Axis, y: Axis) -> list[Record]:
@@ -62,11 +98,11 @@ def pareto(records: Sequence[Record], x: Axis, y: Axis) -> list[Record]:
     """
 
     def cost(record: Record, axis: Axis) -> float:
-        value = axis.value(record)
+        value = axis.value(record) if axis.places(record) else None
         return math.inf if value is None else -value if axis.more_is_better else value
 
     def less(a: Record, b: Record, axis: Axis) -> bool:
-        tie = max(a.iqr_ms, b.iqr_ms) / 2 if axis is LATENCY else 0.0
+        tie = max(axis.spread(a), axis.spread(b))
         return cost(a, axis) < cost(b, axis) - tie
 
     def beats(a: Record, b: Record) -> bool:
@@ -102,13 +138,13 @@ def draw(
     """
     figure = figure or canvas()
     ax = axes(figure, 0.085, 0.125, 0.6, 0.795)
-    shown = [r for r in records if x.value(r) is not None and y.value(r) is not None]
+    shown = [r for r in records if x.places(r) and y.places(r)]
     x_limits, y_limits = _limits(shown, x, budget), _limits(shown, y, budget)
     ax.set(xlim=x_limits, ylim=y_limits)
     ax.set_xlabel(f"{x.label} ({x.unit}){', more is better' if x.more_is_better else ''}")
     ax.set_ylabel(f"{y.label} ({y.unit}){', more is better' if y.more_is_better else ''}")
     for axis, line in ((x, ax.axvline), (y, ax.axhline)):
-        limit = _budget_of(axis, budget, shown)
+        limit = axis.limit(budget, shown)
         if limit < math.inf:
             line(limit, color=GREEN, ls="--", lw=1.5)
     front = pareto(shown, x, y)
@@ -118,7 +154,7 @@ def draw(
             where="post", color=BLUE, lw=1.5, alpha=0.6, zorder=1,
         )  # fmt: skip
     # A variant that answers differently is gray in any case and must not stretch the colors.
-    sound = [r for r in shown if r.verdict != "DIFFERENT" and color.value(r) is not None]
+    sound = [r for r in shown if r.verdict != "DIFFERENT" and color.places(r)]
     shades = _shades([color.value(r) for r in sound])
     labels, spreads, paints = [], [], []
     for record in shown:
@@ -126,9 +162,8 @@ def draw(
         py = min(max(y.value(record), y_limits[0]), y_limits[1])
         fits = not budget.misses(record)
         value = color.value(record)
-        paint = GREY if not fits or value is None else shades(value)
-        half = record.iqr_ms / 2
-        across, up = (half if x is LATENCY else 0.0, half if y is LATENCY else 0.0)
+        paint = shades(value) if fits and color.places(record) else GREY
+        across, up = x.spread(record), y.spread(record)
         spreads.append(((px - across, py - up), (px + across, py + up)))
         paints.append(paint)
         ax.plot(
@@ -155,17 +190,6 @@ def _limits(records: Sequence[Record], axis: Axis, budget: Budget) -> tuple[floa
     return low - room, min(high + room, 100.4)
 
 
-def _budget_of(axis: Axis, budget: Budget, records: Sequence[Record]) -> float:
-    if axis is SIZE:
-        return budget.file_kb
-    if axis is LATENCY:
-        return budget.limit_ms(records)
-    if axis is P95:
-        floats = [r.float_ms for r in records if r.float_ms]
-        return budget.p95_times_float * median(floats) if floats else math.inf
-    return 100 * budget.accuracy if axis is ACCURACY else math.inf
-
-
 def _shades(values: Sequence[float]) -> Callable[[float], object]:
     """Cividis, which colour-blind readers see as others do; dark is low."""
     low, high = min(values, default=0.0), max(values, default=1.0)
@@ -188,7 +212,7 @@ def in_words(records: Sequence[Record], budget: Budget, x: Axis, y: Axis) -> str
         for r in records
         if budget.misses(r)
     )
-    hidden = [r.variant for r in records if x.value(r) is None or y.value(r) is None]
+    hidden = [r.variant for r in records if not (x.places(r) and y.places(r))]
     if hidden:
         lines.append(f"Not measured on these axes, so not drawn: {escape(', '.join(hidden))}.")
     return "<br>".join(lines) + (
@@ -210,7 +234,7 @@ def describe(record: Record) -> str:
         f"{record.file_kb:.0f} kB; "
         f"median {record.median_ms:.2f} ms, middle half within {record.iqr_ms:.2f} ms, "
         f"p95 {record.p95_ms:.2f} ms with {threads}, input {html.escape(record.layout)}; "
-        f"{record.accuracy:.1%} right; answers {record.verdict}, relative error "
+        f"{record.quality}; answers {record.verdict}, relative error "
         f"{record.rel_l2:.1e}; {memory}. Measured on {html.escape(str(record.host))}."
     )
 
@@ -234,7 +258,7 @@ class TradeoffExplorer(Explorer):
         folder: where the CSV is written.
 
     Raises:
-        MobileLabError: if there is no record.
+        MobileLabError: if there is no record, or two have one name.
     """
 
     def __init__(
@@ -250,27 +274,37 @@ class TradeoffExplorer(Explorer):
         super().__init__()
         if not records:
             raise MobileLabError("The explorer needs at least one record; measure a variant first.")
+        names = [r.variant for r in records]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise MobileLabError(
+                f"Two records are called {twice!r}; give one of them another name "
+                "(dataclasses.replace(record, variant=...))."
+            )
         self.records = list(records)
         self.cells, self.folder, self.remeasure = cells, Path(folder), remeasure
         first = self.records[0]
         self._start = budget
         self._measured = {(first.threads, first.layout): self.records}
-        self.axes = {"size": SIZE, "latency": LATENCY, "p95": P95, "accuracy": ACCURACY}
+        self.axes = {"size": SIZE, "latency": LATENCY, "p95": P95}
+        grade = quality(first.metric)
+        self.axes[grade.label] = grade
         if any(r.peak_added_mib is not None for r in self.records):
             self.axes["peak memory"] = MEMORY
         self.axes.update(extra or {})
         names = list(self.axes)
         self.x = labeled(w.Dropdown(options=names, value="size", description="across"))
         self.y = labeled(w.Dropdown(options=names, value="latency", description="up"))
-        self.color = labeled(w.Dropdown(options=names, value="accuracy", description="color"))
+        self.color = labeled(w.Dropdown(options=names, value=grade.label, description="color"))
         self.size = self._slider("size at most (kB)", budget.file_kb, SIZE, 10, ".0f")
         self.latency = self._slider(
             "latency at most (ms)", budget.limit_ms(self.records), LATENCY, 0.05, ".2f"
         )
         self.accuracy = labeled(
             w.FloatSlider(
-                100 * budget.accuracy, min=0, max=100, step=0.1, readout_format=".1f",
+                100 * (budget.accuracy or 0), min=0, max=100, step=0.1, readout_format=".1f",
                 description="accuracy at least (%)", continuous_update=True,
+                disabled=first.metric != Classification.metric,
             ), width="28em",
         )  # fmt: skip
         self.selected = labeled(
@@ -314,7 +348,7 @@ class TradeoffExplorer(Explorer):
         self.children = [*self.children, row(self.export, self.saved), self.code]
 
     def _slider(self, text: str, value: float, axis: Axis, step: float, form: str) -> w.FloatSlider:
-        values = [axis.value(r) for r in self.records]
+        values = [axis.value(r) for r in self.records if axis.places(r)] or [1.0]
         most = 1.5 * max([value, *values] if value < math.inf else values)
         most = math.ceil(most / step) * step
         return labeled(
@@ -331,7 +365,7 @@ class TradeoffExplorer(Explorer):
             self._start,
             file_kb=_limit(self.size, self._start.file_kb),
             median_ms=_limit(self.latency, self._start.limit_ms(self.records)),
-            accuracy=self.accuracy.value / 100,
+            accuracy=self._start.accuracy if self.accuracy.disabled else self.accuracy.value / 100,
             times_float=math.inf,  # the latency slider began there
         )
 

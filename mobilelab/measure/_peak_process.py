@@ -1,7 +1,8 @@
 """The process whose peak memory is measured. ``measure.peak_memory`` starts it; you don't.
 
-Usage: ``python -m mobilelab.peak FILE SHAPES RUNS``; prints one JSON list, an object for each
-shape, in their order.
+Usage: ``python -m mobilelab.measure._peak_process FILE EXAMPLES RUNS``; prints one JSON list, an
+object for each example, in their order. EXAMPLES is a file with pairs of positional and named
+inputs.
 
 On Linux the peak ("VmHWM") is reset after the imports, so that what is reported as added is
 the model's alone (proc(5): writing 5 to ``/proc/self/clear_refs``). Elsewhere the peak of the
@@ -49,9 +50,9 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
 
 
-def main(path: str, shapes: str, runs: str) -> None:
+def main(path: str, examples: str, runs: str) -> None:
     """Load and run the model, and print its peak memory in MiB as JSON."""
-    inputs = [torch.zeros(*shape) for shape in json.loads(shapes)]
+    inputs = torch.load(examples, weights_only=True)
     torch.set_num_threads(1)
     torch.backends.quantized.engine = "qnnpack"
     saved.prepare(path)
@@ -60,9 +61,9 @@ def main(path: str, shapes: str, runs: str) -> None:
     with torch.no_grad():
         _reset_peak()
         model = saved.load(path)
-        for x in inputs:
+        for args, named in inputs:
             for _ in range(int(runs)):
-                model(x)
+                model(*args, **named)
             peak = _peak()
             peaks.append({"total_mib": peak, "added_mib": max(0.0, peak - before)})
             _reset_peak()

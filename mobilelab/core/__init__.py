@@ -1,0 +1,1 @@
+"""The vocabulary that every room of the house speaks: trees of tensors, examples and signatures."""

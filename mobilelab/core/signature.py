@@ -1,0 +1,115 @@
+"""What a model is called with and what it gives back: names, element types and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mobilelab.core.trees import Tree, leaves, own
+from mobilelab.errors import ShapeError
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """``float32`` for ``torch.float32``."""
+    return str(dtype).removeprefix("torch.")
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output: its name, and its type and shape as far as they are known."""
+
+    name: str
+    dtype: torch.dtype | None = None
+    shape: tuple[int | None, ...] | None = None
+    """``None`` stands for a size that is free, and in place of the shape for one that is not
+    known."""
+
+    def __str__(self) -> str:
+        words = [self.name] if self.name else []
+        if self.dtype is not None:
+            words.append(dtype_name(self.dtype))
+        if self.shape is not None:
+            sizes = ["free" if size is None else str(size) for size in self.shape]
+            words.append(f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})")
+        return " ".join(words)
+
+    def takes(self, leaf: Tensor) -> bool:
+        """Whether a tensor has this type and this shape."""
+        fits = self.shape is None or (
+            leaf.ndim == len(self.shape)
+            and all(a is None or a == b for a, b in zip(self.shape, leaf.shape, strict=True))
+        )
+        return fits and self.dtype in (None, leaf.dtype)
+
+    @classmethod
+    def of(cls, name: str, leaf: Tensor) -> Port:
+        """The port that takes just such a tensor."""
+        return cls(name, leaf.dtype, tuple(leaf.shape))
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The inputs and outputs of a model, in their order."""
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...] | None = None
+    """``None`` where they are not known before the first call."""
+
+    def __str__(self) -> str:
+        def listed(ports: Sequence[Port]) -> str:
+            return ", ".join(map(str, ports)) or "nothing"
+
+        out = "" if self.outputs is None else f" -> {listed(self.outputs)}"
+        return listed(self.inputs) + out
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a model is called with once: inputs by position, and inputs by name.
+
+    >>> Example.of(torch.zeros(1, 3)).args
+    (tensor([[0., 0., 0.]]),)
+    >>> sorted(Example.of({"tokens": torch.zeros(1, 5), "mask": torch.ones(1, 5)}).named)
+    ['mask', 'tokens']
+    """
+
+    args: tuple[Tree, ...] = ()
+    named: Mapping[str, Tree] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, inputs: Any) -> Example:
+        """A tensor is one input, a tuple several, a mapping several by name.
+
+        A model that takes a mapping as its one input wants ``Example((mapping,))``.
+
+        Raises:
+            ShapeError: for anything else.
+        """
+        if isinstance(inputs, Example):
+            return inputs
+        if isinstance(inputs, Tensor):
+            return cls((inputs,))
+        if isinstance(inputs, tuple):
+            return cls(inputs)
+        if isinstance(inputs, Mapping):
+            return cls((), dict(inputs))
+        raise ShapeError(
+            "An example is a tensor, a tuple of inputs, a mapping of named inputs, or an Example, "
+            f"not a {type(inputs).__name__}."
+        )
+
+    def own(self) -> Example:
+        """The same example in memory of its own, for a model that may write into it."""
+        return Example(own(self.args), own(dict(self.named)))
+
+    def leaves(self) -> dict[str, Tensor]:
+        """All tensors in it, by path: ``0``, ``1.state``, ``tokens``."""
+        return leaves(dict(enumerate(self.args)) | dict(self.named))
+
+    def signature(self) -> Signature:
+        """The signature of a model that takes just this example."""
+        return Signature(tuple(Port.of(name, leaf) for name, leaf in self.leaves().items()))

@@ -1,0 +1,123 @@
+"""What goes into a model and what comes out: a tensor, or a tree of tensors.
+
+A *tree* is a tensor, or a list, tuple, mapping or dataclass of trees; ``None`` is a branch without
+leaves, numbers and NumPy arrays are tensors. Every leaf has a *path*: ``boxes``, ``0``,
+``state.1``, and the empty path where the whole tree is one tensor.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from mobilelab.errors import StructureError
+
+#: A tensor, or a list, tuple, mapping or dataclass of trees.
+Tree = Any
+
+
+class Answers(list):
+    """A model's answers to several examples, one tree for each, in the order of the examples."""
+
+
+def leaves(tree: Tree) -> dict[str, Tensor]:
+    """The tensors of a tree by their paths, in the tree's own order.
+
+    >>> list(leaves({"boxes": torch.zeros(2, 4), "state": (torch.ones(1), None)}))
+    ['boxes', 'state.0']
+    >>> leaves(torch.ones(2))
+    {'': tensor([1., 1.])}
+
+    Raises:
+        StructureError: if something in it is no tensor, or two leaves have one path.
+    """
+    found: dict[str, Tensor] = {}
+    for path, leaf in _walk(tree, ""):
+        if path in found:
+            raise StructureError(f"Two leaves are called {path!r}; give one of them another name.")
+        found[path] = leaf
+    return found
+
+
+def _walk(tree: Tree, path: str) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(tree, Tensor):
+        yield path, tree
+    elif isinstance(tree, (bool, int, float, complex, np.ndarray, np.generic)):
+        try:
+            yield path, torch.as_tensor(tree)
+        except TypeError as error:
+            raise StructureError(f"{_place(path)} cannot be a tensor: {error}.") from error
+    elif tree is not None:
+        for name, branch in _branches(tree, path):
+            yield from _walk(branch, f"{path}.{name}" if path else str(name))
+
+
+def _branches(tree: Tree, path: str) -> Iterator[tuple[object, Tree]]:
+    if isinstance(tree, Mapping):
+        return iter(tree.items())
+    if hasattr(tree, "_fields"):  # a named tuple
+        return zip(tree._fields, tree, strict=True)
+    if isinstance(tree, Sequence) and not isinstance(tree, (str, bytes)):
+        return iter(enumerate(tree))
+    if is_dataclass(tree) and not isinstance(tree, type):
+        return ((field.name, getattr(tree, field.name)) for field in fields(tree))
+    raise StructureError(
+        f"{_place(path)} is a {type(tree).__name__}, and only tensors, numbers, and lists, tuples, "
+        "mappings or dataclasses of them can be compared; return those."
+    )
+
+
+def _place(path: str) -> str:
+    return f"The leaf {path!r}" if path else "The answer"
+
+
+def own(tree: Tree) -> Tree:
+    """A copy of a tree that shares no memory with it, for a model that may write into its inputs.
+
+    Tensors keep their strides where they are dense, and lose their gradients.
+    """
+
+    def copied(leaf: object) -> object:
+        return leaf.detach().clone() if isinstance(leaf, Tensor) else copy.deepcopy(leaf)
+
+    return pytree.tree_map(copied, tree)
+
+
+def identical(a: Tree, b: Tree) -> bool:
+    """Whether two trees have the same paths and, bit for bit or NaN for NaN, the same values."""
+    first, second = leaves(a), leaves(b)
+    return first.keys() == second.keys() and all(
+        x.dtype == y.dtype and x.shape == y.shape and equal(x, y).all()
+        for x, y in zip(first.values(), second.values(), strict=True)
+    )
+
+
+def plain(leaf: Tensor) -> Tensor:
+    """A leaf as ordinary numbers: float64, what is complex as pairs, what is quantized as floats.
+
+    Booleans and integers become float64, too; above 2**53 those lose their last digits.
+    """
+    leaf = leaf.detach().cpu()
+    if leaf.layout != torch.strided:
+        leaf = leaf.to_dense()
+    if leaf.is_quantized:
+        leaf = leaf.dequantize()
+    if leaf.is_complex():
+        leaf = torch.view_as_real(leaf.resolve_conj())
+    return leaf.double()
+
+
+def equal(a: Tensor, b: Tensor) -> Tensor:
+    """Element by element, whether two tensors of one shape are equal; NaN equals NaN."""
+    if a.dtype == b.dtype and not (a.is_floating_point() or a.is_complex() or a.is_quantized):
+        return a == b  # exact, also above 2**53
+    x, y = plain(a), plain(b)
+    same = (x == y) | (x.isnan() & y.isnan())
+    return same.all(-1) if a.is_complex() else same

@@ -1,0 +1,39 @@
+"""What a model is for: how its answers are read, compared with another's, and judged.
+
+A *task* says what a *decision* is (a class, a pixel's class, a box, a sentence), so that two models
+can be asked how many decisions they share, and how good decisions are against targets. Metrics
+are those of torchmetrics. A task of one's own is a subclass of :class:`Task` with ``decide``,
+``score`` and a ``metric``.
+"""
+
+from __future__ import annotations
+
+from mobilelab.core.trees import Tree, leaves, plain
+from mobilelab.tasks.base import DECIDED, USED, Bounds, Metric, Task, each, leaf_of
+from mobilelab.tasks.heads import Heads
+from mobilelab.tasks.numbers import Binary, Classification, Embedding, Regression
+from mobilelab.tasks.pictures import Detection, ImageToImage, Segmentation
+from mobilelab.tasks.text import Extraction, Sequences, Speech, Tagging
+
+__all__ = [
+    "DECIDED", "USED", "Binary", "Bounds", "Classification", "Detection", "Embedding",
+    "Extraction", "Heads", "ImageToImage", "Metric", "Regression", "Segmentation", "Sequences",
+    "Speech", "Tagging", "Task", "each", "guess", "leaf_of",
+]  # fmt: skip
+
+
+def guess(answers: Tree) -> Task:
+    """The task that answers look like, where nobody has named one.
+
+    Scores of shape ``(n, classes)`` with two classes or more are a classification; one column, or
+    one number each, between 0 and 1 are probabilities; everything else are numbers, and what is
+    no number but a count (integers, booleans) has to be equal.
+    """
+    found = list(leaves(each(answers)[0] if each(answers) else None).values())
+    if len(found) == 1 and found[0].is_floating_point():
+        scores = plain(found[0])
+        if scores.ndim == 2 and scores.shape[1] > 1:
+            return Classification()
+        if scores.ndim == 2 and scores.numel() and scores.min() >= 0 and scores.max() <= 1:
+            return Binary()
+    return Regression()

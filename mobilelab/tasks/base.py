@@ -1,0 +1,120 @@
+"""What a task is: decisions, their agreement, and a metric."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from mobilelab.core.trees import Answers, Tree, leaves
+from mobilelab.errors import StructureError
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How good answers are: the name, the unit and the direction of a figure."""
+
+    name: str
+    unit: str = ""
+    more_is_better: bool = True
+    digits: int = 3
+
+    def text(self, value: float) -> str:
+        """The figure as it is printed; a share is printed in percent."""
+        if self.unit == "%":
+            return f"{value:.{max(0, self.digits - 2)}%}"
+        return f"{value:.{self.digits}g}{' ' + self.unit if self.unit else ''}"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Where ``same`` ends and where ``close`` ends.
+
+    Attributes:
+        same: relative L2 error of a leaf up to which two float computations are the same.
+            Reordering float32 arithmetic costs 1e-7 to 1e-6, a wrong answer is around 1; 1e-4
+            lies between the two, a hundred times above the one.
+        close: relative L2 error of a leaf up to which a converted model is close.
+        agree: share of decisions, 0 to 1, that have to be equal for it.
+    """
+
+    same: float = 1e-4
+    close: float = 0.5
+    agree: float = 0.97
+
+
+#: Answers that are decided upon (a class, a box): the decisions are what counts, so the scores
+#: behind them may move by half of their norm, and 97 % of the decisions must stay.
+DECIDED = Bounds()
+#: Answers that are used as they are (a temperature, a picture): 5 % of their norm.
+USED = Bounds(close=0.05, agree=0.95)
+
+
+class Task(ABC):
+    """How answers are read.
+
+    Answers are a tree whose leaves have the examples on their first axis, or an
+    :class:`~mobilelab.core.trees.Answers` list with a tree for each example.
+    """
+
+    metric: ClassVar[Metric]
+    #: What :meth:`agreement` counts, in the plural.
+    decisions: ClassVar[str] = "predictions"
+    bounds: Bounds = DECIDED
+    #: Whether an answer has its place, so that two models' leaves have the same shapes. Boxes have
+    #: none: in another order, or with one more, they are compared by their decisions alone.
+    same_shapes: ClassVar[bool] = True
+
+    @abstractmethod
+    def decide(self, answers: Tree) -> Any:
+        """What one tree of answers decides: a tensor, or a list, of things that can be equal."""
+
+    @abstractmethod
+    def score(self, answers: Tree, targets: Any) -> float:
+        """How good answers are, in the unit of :attr:`metric`."""
+
+    def agreement(self, reference: Tree, candidate: Tree) -> tuple[float, int]:
+        """How many decisions of one tree of answers are equal, and how many there are."""
+        ours, theirs = self.decide(reference), self.decide(candidate)
+        if isinstance(ours, Tensor):
+            return (ours == theirs).sum().item(), ours.numel()
+        if len(ours) != len(theirs):
+            return 0, max(len(ours), len(theirs))
+        return sum(a == b for a, b in zip(ours, theirs, strict=True)), len(ours)
+
+    def agree(self, reference: Tree, candidate: Tree) -> tuple[float, int]:
+        """:meth:`agreement` over all examples: the share of equal decisions, and their number."""
+        pairs = list(zip(each(reference), each(candidate), strict=True))
+        counts = [self.agreement(a, b) for a, b in pairs]
+        total = sum(count for _, count in counts)
+        return (sum(equal for equal, _ in counts) / total if total else 1.0), total
+
+
+def each(answers: Tree) -> list[Tree]:
+    """The trees of an :class:`Answers` list; any other tree is one."""
+    return list(answers) if isinstance(answers, Answers) else [answers]
+
+
+def leaf_of(answers: Tree, name: str) -> Tensor:
+    """One leaf of a tree of answers, by its path; an empty name stands for the only one.
+
+    Raises:
+        StructureError: if there is no such leaf, or more than one where none was named.
+    """
+    found = leaves(answers)
+    if name in found:
+        return found[name]
+    if not name and len(found) == 1:
+        return next(iter(found.values()))
+    listed = ", ".join(map(repr, found)) or "none"
+    asked = f"called {name!r}" if name else "without a name"
+    raise StructureError(f"A task needs a leaf {asked}, and the answers have {listed}.")
+
+
+def joined(answers: Tree, read: Callable[[Tree], Tensor]) -> Tensor:
+    """What is read from each tree, along the first axis."""
+    return torch.cat([read(tree) for tree in each(answers)])

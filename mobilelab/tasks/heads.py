@@ -1,0 +1,69 @@
+"""Several answers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mobilelab.core.trees import Answers, Tree, leaves
+from mobilelab.errors import StructureError
+from mobilelab.tasks.base import Metric, Task, each
+
+
+class Heads(Task):
+    """Several answers at once, each with a task of its own.
+
+    Args:
+        heads: path of a leaf or branch to the task that reads it; the first gives the metric.
+
+    >>> faces = Heads({"age": Regression(), "smiles": Binary()})
+    >>> faces.metric.name
+    'mean absolute error'
+    """
+
+    decisions = "decisions of all heads"
+
+    def __init__(self, heads: Mapping[str, Task]) -> None:
+        if not heads:
+            raise StructureError("Heads needs at least one head.")
+        self.heads = dict(heads)
+        self.bounds = min((task.bounds for task in heads.values()), key=lambda b: b.close)
+
+    @property
+    def metric(self) -> Metric:  # type: ignore[override]
+        """The first head's."""
+        return next(iter(self.heads.values())).metric
+
+    def _part(self, answers: Tree, name: str) -> Tree:
+        for step in name.split("."):
+            try:
+                answers = answers[int(step)] if step.isdigit() else answers[step]
+            except (KeyError, IndexError, TypeError) as error:
+                raise StructureError(
+                    f"The answers have no head {name!r}; they have {', '.join(leaves(answers))}."
+                ) from error
+        return answers
+
+    def decide(self, answers: Tree) -> list[Any]:
+        """What each head decides, one after the other."""
+        return [task.decide(self._part(answers, name)) for name, task in self.heads.items()]
+
+    def agreement(self, reference: Tree, candidate: Tree) -> tuple[float, int]:
+        """Equal decisions of all heads."""
+        counts = [
+            task.agreement(self._part(reference, name), self._part(candidate, name))
+            for name, task in self.heads.items()
+        ]
+        return sum(equal for equal, _ in counts), sum(total for _, total in counts)
+
+    def score(self, answers: Tree, targets: Mapping[str, Any]) -> float:
+        """The first head's score; :meth:`scores` gives all."""
+        return next(iter(self.scores(answers, targets).values()))
+
+    def scores(self, answers: Tree, targets: Mapping[str, Any]) -> dict[str, float]:
+        """The score of each head, in the unit of its own metric."""
+        found = {}
+        for name, task in self.heads.items():
+            parts = Answers(self._part(tree, name) for tree in each(answers))
+            found[name] = task.score(parts, targets[name])
+        return found

@@ -1,0 +1,175 @@
+"""Answers about pixels: masks, boxes, and pictures themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from mobilelab.core.trees import Tree, plain
+from mobilelab.errors import ShapeError
+from mobilelab.tasks.base import USED, Bounds, Metric, Task, each, joined, leaf_of
+from mobilelab.tasks.numbers import Classification
+
+
+@dataclass(frozen=True)
+class Segmentation(Task):
+    """A class for each pixel: the largest score along the axis of the classes.
+
+    Args:
+        classes: how many there are.
+        output: path of the scores, shape ``(n, classes, h, w)``.
+    """
+
+    classes: int
+    output: str = ""
+    metric: ClassVar[Metric] = Metric("mIoU", "%")
+    decisions: ClassVar[str] = "pixels"
+
+    def decide(self, answers: Tree) -> Tensor:
+        """Class numbers, shape ``(n, h, w)``."""
+        return Classification(self.output).decide(answers)
+
+    def score(self, answers: Tree, targets: Tensor) -> float:
+        """Mean intersection over union of the classes that occur, 0 to 1.
+
+        Over all pixels of all pictures at once, as the benchmarks of segmentation do it.
+        ``targets`` are class numbers, shape ``(n, h, w)``.
+        """
+        from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+        masks = joined(answers, self.decide)
+        if masks.shape != targets.shape:
+            raise ShapeError(f"Masks {tuple(masks.shape)} and targets {tuple(targets.shape)}.")
+        table = multiclass_confusion_matrix(masks, targets, self.classes).double()
+        both = table.diagonal()
+        either = table.sum(0) + table.sum(1) - both
+        return (both[either > 0] / either[either > 0]).mean().item()
+
+
+@dataclass(frozen=True)
+class Detection(Task):
+    """Boxes with a class and a score, in any order and number.
+
+    Args:
+        iou: boxes are the same if they overlap by this intersection over union.
+        least: boxes with a lower score are not looked at.
+        boxes: path of the boxes, shape ``(k, 4)``: x0, y0, x1, y1.
+        scores: path of the scores, shape ``(k,)``.
+        labels: path of the class numbers, shape ``(k,)``; empty where there is one class.
+    """
+
+    iou: float = 0.5
+    least: float = 0.3
+    boxes: str = "boxes"
+    scores: str = "scores"
+    labels: str = "labels"
+    metric: ClassVar[Metric] = Metric("mAP", "%")
+    decisions: ClassVar[str] = "boxes"
+    same_shapes: ClassVar[bool] = False
+
+    def decide(self, answers: Tree) -> list[dict[str, Tensor]]:
+        """Boxes, scores and labels of each picture, those with too low a score left out.
+
+        Either the leaves have no axis for pictures, or a tree has a branch for each picture, or
+        the leaves have the pictures first.
+        """
+        if isinstance(answers, (list, tuple)) and all(isinstance(one, Mapping) for one in answers):
+            return [found for one in answers for found in self.decide(one)]
+        boxes = plain(leaf_of(answers, self.boxes))
+        scores = plain(leaf_of(answers, self.scores))
+        labels = leaf_of(answers, self.labels).long() if self.labels else scores.long() * 0
+        if boxes.ndim == 2:
+            boxes, scores, labels = boxes[None], scores[None], labels[None]
+        if boxes.ndim != 3 or boxes.shape[-1] != 4 or scores.shape != boxes.shape[:2]:
+            raise ShapeError(
+                "Boxes have the shape (pictures, k, 4) and their scores (pictures, k), not "
+                f"{tuple(boxes.shape)} and {tuple(scores.shape)}."
+            )
+        return [
+            {
+                "boxes": b[s >= self.least],
+                "scores": s[s >= self.least],
+                "labels": k[s >= self.least],
+            }
+            for b, s, k in zip(boxes, scores, labels, strict=True)
+        ]
+
+    def agreement(self, reference: Tree, candidate: Tree) -> tuple[float, int]:
+        """Boxes that have a partner of the same class in the other's picture, and all of them.
+
+        Pairs are made once each, the largest overlap first.
+        """
+        from torchvision.ops import box_iou
+
+        ours, theirs = self.decide(reference), self.decide(candidate)
+        if len(ours) != len(theirs):
+            raise ShapeError(f"{len(ours)} pictures cannot be compared with {len(theirs)}.")
+        matched = total = 0
+        for a, b in zip(ours, theirs, strict=True):
+            total += max(len(a["boxes"]), len(b["boxes"]))
+            overlap = box_iou(a["boxes"], b["boxes"])
+            overlap[a["labels"][:, None] != b["labels"][None]] = 0
+            while overlap.numel() and overlap.max() >= self.iou:
+                row, column = divmod(int(overlap.argmax()), overlap.shape[1])
+                overlap[row], overlap[:, column] = 0, 0
+                matched += 1
+        return matched, total
+
+    def score(self, answers: Tree, targets: Sequence[Mapping[str, Tensor]]) -> float:
+        """COCO's mean average precision over IoU 0.50 to 0.95, 0 to 1 (torchmetrics)."""
+        from torchmetrics.detection import MeanAveragePrecision
+
+        found = [one for tree in each(answers) for one in self.decide(tree)]
+        metric = MeanAveragePrecision(box_format="xyxy")
+        metric.update(
+            [{k: v.float() if k != "labels" else v for k, v in one.items()} for one in found],
+            [dict(one) for one in targets],
+        )
+        return metric.compute()["map"].item()
+
+
+@dataclass(frozen=True)
+class ImageToImage(Task):
+    """A picture as the answer.
+
+    Args:
+        peak: the largest value that a picture can have, 1 or 255.
+        output: path of the picture.
+    """
+
+    peak: float = 1.0
+    output: str = ""
+    metric: ClassVar[Metric] = Metric("PSNR", "dB")
+    decisions: ClassVar[str] = "values as an 8-bit screen shows them"
+    bounds: Bounds = USED
+
+    def decide(self, answers: Tree) -> Tensor:
+        """Values as a screen shows them, 0 to 255."""
+        return self._shown(answers).round()
+
+    def agreement(self, reference: Tree, candidate: Tree) -> tuple[float, int]:
+        """Values that differ by at most 4 of 255 steps, which few eyes see."""
+        near = (self._shown(reference) - self._shown(candidate)).abs() <= 4
+        return near.sum().item(), near.numel()
+
+    def _shown(self, answers: Tree) -> Tensor:
+        return (plain(leaf_of(answers, self.output)) / self.peak * 255).clamp(0, 255)
+
+    def score(self, answers: Tree, targets: Tree) -> float:
+        """Peak signal-to-noise ratio in dB (torchmetrics)."""
+        from torchmetrics.functional.image import peak_signal_noise_ratio
+
+        ours = joined(answers, lambda tree: plain(leaf_of(tree, self.output)))
+        wanted = joined(targets, lambda tree: plain(leaf_of(tree, "")))
+        return peak_signal_noise_ratio(ours, wanted, data_range=self.peak).item()
+
+    def similarity(self, answers: Tree, targets: Tree) -> float:
+        """Structural similarity, 0 to 1 (SSIM, torchmetrics); pictures ``(n, channels, h, w)``."""
+        from torchmetrics.functional.image import structural_similarity_index_measure
+
+        ours = joined(answers, lambda tree: plain(leaf_of(tree, self.output)))
+        wanted = joined(targets, lambda tree: plain(leaf_of(tree, "")))
+        return structural_similarity_index_measure(ours, wanted, data_range=self.peak).item()
