@@ -25,6 +25,10 @@ class ModelFileError(MobileLabError):
     """A model file cannot be used by the loader that was asked to read it."""
 
 
+class ExportError(MobileLabError):
+    """A network cannot be exported, or its file would answer something else."""
+
+
 class MissingRuntimeError(MobileLabError):
     """A runtime that is an optional extra is not installed."""
 

@@ -21,10 +21,9 @@ from pathlib import Path
 
 import torch
 
-from mobilelab import measure
+from mobilelab import measure, runtimes
 from mobilelab.datasets import Dataset
 from mobilelab.errors import MeasureError
-from mobilelab.runtimes import saved
 from mobilelab.variants import ENGINE, Built
 
 LAYOUTS = ("NCHW", "channels_last")
@@ -137,7 +136,7 @@ def _child(job: _Job) -> None:
     runs, scores = {}, {}
     for name, path in job.paths.items():
         _say(step=name)
-        runs[name] = saved.load(path, job.threads)
+        runs[name] = runtimes.load(path, job.threads)
         scores[name] = measure.scores(runs[name], images)
     torch.save(scores, job.outputs)
     _say(step="latency")

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mobilelab.core.signature import Example
 from mobilelab.datasets import Dataset
+from mobilelab.errors import ExportError
 from mobilelab.models import TinyMobileNet
 from mobilelab.runtimes.base import imported, quiet
 from mobilelab.runtimes.executorch import with_flatc
@@ -26,28 +28,44 @@ _ET = ("ExecuTorch", "executorch")
 _LITERT = ("LiteRT's converter", "litert")
 
 
+def keeps_no_state(exported: torch.export.ExportedProgram, what_happens: str) -> None:
+    """Refuse a network that writes into its own buffers, whose file would answer otherwise.
+
+    Raises:
+        ExportError: naming the buffers.
+    """
+    written = list(exported.graph_signature.buffers_to_mutate.values())
+    if written:
+        raise ExportError(
+            f"The network writes into {', '.join(written)} while it answers, and {what_happens}; "
+            "take the state as an input and return the new one."
+        )
+
+
 # --- ExecuTorch ---------------------------------------------------------------------------
 
 
-def to_executorch(
-    model: nn.Module, image: Tensor, *, delegate: bool = True, **export: Any
-) -> bytes:
+def to_executorch(model: nn.Module, inputs: Any, *, delegate: bool = True, **export: Any) -> bytes:
     """Export, lower and serialize (chapter 08).
 
     Args:
         model: in eval mode, or what :func:`quantize_pt2e` gave.
-        image: one input, shape ``(1, channels, h, w)``; the file takes this shape only.
+        inputs: an example, for instance one image ``(1, channels, h, w)``; without
+            ``dynamic_shapes`` the file takes its shapes only.
         delegate: hand what XNNPACK can do to XNNPACK; otherwise portable kernels run all of it.
         export: options of ``torch.export.export``, such as ``dynamic_shapes``.
 
     Raises:
         MissingRuntimeError: if executorch is not installed.
+        ExportError: if the model keeps a state in a buffer.
     """
     exir = imported("executorch.exir", *_ET)
     xnnpack = imported("executorch.backends.xnnpack.partition.xnnpack_partitioner", *_ET)
     with_flatc()
+    example = Example.of(inputs).own()
     with quiet():
-        exported = torch.export.export(model, (image,), **export)
+        exported = torch.export.export(model, example.args, dict(example.named), **export)
+        keeps_no_state(exported, "ExecuTorch's exporter drops the value that it starts with")
         partitioners = [xnnpack.XnnpackPartitioner()] if delegate else []
         lowered = exir.to_edge_transform_and_lower(exported, partitioner=partitioners)
         return bytes(lowered.to_executorch().buffer)
@@ -102,21 +120,27 @@ def quantize_pt2e_aware(model: TinyMobileNet, data: Dataset, seed: int = 0) -> n
 # --- LiteRT -------------------------------------------------------------------------------
 
 
-def to_litert(model: nn.Module, image: Tensor) -> bytes:
+def to_litert(model: nn.Module, inputs: Any) -> bytes:
     """Convert to a ``.tflite`` (chapter 08).
 
     Args:
         model: in eval mode.
-        image: one input, shape ``(1, channels, h, w)``; the file takes this shape only.
+        inputs: an example, for instance one image ``(1, channels, h, w)``; the file takes its
+            shapes only.
 
     Raises:
         MissingRuntimeError: if litert-torch is not installed.
+        ExportError: if the model keeps a state in a buffer.
     """
     converter = imported("litert_torch", *_LITERT)
+    example = Example.of(inputs).own()
+    with quiet():
+        exported = torch.export.export(model, example.args, dict(example.named))
+    keeps_no_state(exported, "LiteRT's converter makes a constant of it")
     generator = torch.get_rng_state()
     with tempfile.TemporaryDirectory(prefix="mobilelab-") as folder, quiet():
         path = Path(folder) / "model.tflite"
-        converter.convert(model, (image,)).export(str(path))
+        converter.convert(model, example.args, dict(example.named) or None).export(str(path))
         torch.set_rng_state(generator)  # importing the converter draws from it
         return path.read_bytes()
 

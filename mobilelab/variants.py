@@ -24,11 +24,10 @@ from torch import nn
 from torch.ao import quantization as tq
 from torch.utils.mobile_optimizer import optimize_for_mobile
 
-from mobilelab import measure, training
+from mobilelab import measure, runtimes, training
 from mobilelab.datasets import Dataset, Split
 from mobilelab.errors import MobileLabError
 from mobilelab.models import InvertedResidual, QuantizableTinyMobileNet, TinyMobileNet
-from mobilelab.runtimes import saved
 
 ENGINE = "qnnpack"
 #: Name of the float model among the timings of :func:`measure_all`; no variant is called so.
@@ -355,7 +354,7 @@ def build(
             f"Could not write {path.name} into {path.parent} ({str(error).splitlines()[0]}); "
             "choose a folder that you may write to."
         ) from error
-    return Built(variant, path, saved.load(path))
+    return Built(variant, path, runtimes.load(path))
 
 
 def build_all(

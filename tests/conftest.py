@@ -6,9 +6,8 @@ import hypothesis
 import pytest
 from filelock import FileLock
 
-from mobilelab import datasets, measure, models, variants
+from mobilelab import datasets, measure, models, runtimes, variants
 from mobilelab.kernels import client
-from mobilelab.runtimes import saved
 
 # How long an example takes says something about the host, nothing about the code.
 hypothesis.settings.register_profile("any host", deadline=None)
@@ -60,7 +59,7 @@ class Walk:
         path = self.folder / f"{variant.name}{variant.suffix}"
         with FileLock(f"{path}.lock"):
             if path.exists():
-                return variants.Built(variant, path, saved.load(path))
+                return variants.Built(variant, path, runtimes.load(path))
             return variants.build(variant, models.load_trained(), self.data, self.folder)
 
 

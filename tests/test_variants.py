@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mobilelab import datasets, measure, models, parity, training, variants
+from mobilelab import datasets, measure, models, parity, runtimes, training, variants
 from mobilelab.errors import MobileLabError
-from mobilelab.runtimes import saved
 from mobilelab.spelled_out import CELLS, WAY_ON
 from mobilelab.successors import SUCCESSORS
 
@@ -267,7 +266,7 @@ def test_cell_builds_the_variant(name, compared, data, trained, tmp_path, monkey
     assert file.suffix == built.path.suffix
     assert file.stat().st_size == pytest.approx(built.path.stat().st_size, rel=0.02)
     images = data.test.images[:200]
-    mine = measure.scores(saved.load(file), images)
+    mine = measure.scores(runtimes.load(file), images)
     assert parity.compare(measure.scores(built.predict, images), mine).verdict == "same"
 
 

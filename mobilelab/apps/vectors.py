@@ -22,7 +22,7 @@ from mobilelab import measure, runtimes
 from mobilelab.apps import AppError
 from mobilelab.datasets import Dataset
 from mobilelab.errors import MissingRuntimeError, ModelFileError, ShapeError
-from mobilelab.runtimes import executorch, lite, saved
+from mobilelab.runtimes import executorch, lite
 
 #: Largest difference of one input value that still is float32 rounding (values are about 1).
 INPUT_TOLERANCE = 1e-5
@@ -98,7 +98,7 @@ def record(
         data: its test split and preprocessing are what the app gets.
         labels: names of the classes, in the order of the scores.
         reference: for a ``.pte`` where ExecuTorch is not installed: a saved file of the same
-            network (see :func:`mobilelab.runtimes.saved.load`) whose answers count as right.
+            network (see :func:`mobilelab.runtimes.load`) whose answers count as right.
         guessing: take a model that is no better than guessing, too.
 
     Raises:
@@ -169,7 +169,7 @@ def _runtime(
     check_pte(path)
     if reference is not None:
         name = Path(reference).name
-        run = saved.load(reference)
+        run = runtimes.load(reference)
         return run, True, f"{name} in torch {torch.__version__} {where}, not by the .pte itself"
     try:
         run = runtimes.load(path)

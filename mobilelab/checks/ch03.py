@@ -14,7 +14,10 @@ from mobilelab import datasets, measure
 from mobilelab.checks import Case, Check, verify
 from mobilelab.datasets import Dataset, Split
 from mobilelab.models import QuantizableTinyMobileNet, load_trained
-from mobilelab.parity import CLOSE, compare
+from mobilelab.parity import compare
+
+#: What 03.2 asks for at least: ranges that fit nothing leave about a tenth.
+HALF = 0.5
 
 # --- 03.1: affine quantization ------------------------------------------------------------
 
@@ -173,7 +176,7 @@ def check_repaired_recipe(recipe: Callable[[nn.Module, Dataset], nn.Module]) -> 
             scores = measure.scores(network(), data.test.images)
         except NotImplementedError as error:
             raise RuntimeError(str(error).split(". ")[0]) from error
-        return compare(reference, scores).agreement >= CLOSE
+        return compare(reference, scores).agreement >= HALF
 
     return verify(
         "Exercise 03.2",
@@ -192,7 +195,7 @@ def check_repaired_recipe(recipe: Callable[[nn.Module, Dataset], nn.Module]) -> 
                 "mode, before prepare.",
             ),
             Case(
-                f"at least {CLOSE:.0%} of the test digits get the class of the float network",
+                f"at least {HALF:.0%} of the test digits get the class of the float network",
                 agrees,
                 True,
                 "The ranges do not fit. torch.rand never goes below 0, the images do, and a test "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,12 +59,20 @@ class Signature:
     outputs: tuple[Port, ...] | None = None
     """``None`` where they are not known before the first call."""
 
-    def __str__(self) -> str:
-        def listed(ports: Sequence[Port]) -> str:
-            return ", ".join(map(str, ports)) or "nothing"
+    @property
+    def inputs_text(self) -> str:
+        """The inputs in words: ``image float32 (1, 3, 32, 32), length int64 (1,)``."""
+        return ", ".join(map(str, self.inputs)) or "nothing"
 
-        out = "" if self.outputs is None else f" -> {listed(self.outputs)}"
-        return listed(self.inputs) + out
+    def __str__(self) -> str:
+        if self.outputs is None:
+            return self.inputs_text
+        return f"{self.inputs_text} -> {', '.join(map(str, self.outputs)) or 'nothing'}"
+
+
+def described(tensors: Mapping[str, Tensor]) -> str:
+    """Tensors in words: ``float32 (1, 3), int64 (1,)``."""
+    return ", ".join(str(Port("", leaf.dtype, tuple(leaf.shape))) for leaf in tensors.values())
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from mobilelab.errors import StructureError
+from mobilelab.errors import ShapeError, StructureError
 
 #: A tensor, or a list, tuple, mapping or dataclass of trees.
 Tree = Any
@@ -121,3 +121,27 @@ def equal(a: Tensor, b: Tensor) -> Tensor:
     x, y = plain(a), plain(b)
     same = (x == y) | (x.isnan() & y.isnan())
     return same.all(-1) if a.is_complex() else same
+
+
+def join(trees: Sequence[Tree], sizes: Sequence[int]) -> Tree:
+    """Trees of one structure as one, leaf by leaf along the first axis.
+
+    Args:
+        trees: answers to one batch each.
+        sizes: how many examples each batch has.
+
+    Raises:
+        ShapeError: if there are several, and a leaf does not have as many entries as its batch has
+            examples.
+    """
+    if len(trees) == 1:
+        return trees[0]
+    for tree, size in zip(trees, sizes, strict=True):
+        for path, leaf in leaves(tree).items():
+            if leaf.ndim == 0 or len(leaf) != size:
+                raise ShapeError(
+                    f"The answers{f' ({path})' if path else ''} to {size} examples have the shape "
+                    f"{tuple(leaf.shape)}, so those to several batches cannot be put together; "
+                    "call the model with one example at a time (measure.answers)."
+                )
+    return pytree.tree_map(lambda *parts: torch.cat(parts), trees[0], *trees[1:])

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from mobilelab.runtimes import saved
+from mobilelab import runtimes
 
 MIB = 2**20
 
@@ -55,12 +55,12 @@ def main(path: str, examples: str, runs: str) -> None:
     inputs = torch.load(examples, weights_only=True)
     torch.set_num_threads(1)
     torch.backends.quantized.engine = "qnnpack"
-    saved.prepare(path)
+    runtimes.kind(path).prepare()
     before = _resident()
     peaks = []
     with torch.no_grad():
         _reset_peak()
-        model = saved.load(path)
+        model = runtimes.load(path)
         for args, named in inputs:
             for _ in range(int(runs)):
                 model(*args, **named)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.ao.quantization import FakeQuantizeBase, ObserverBase
-from torch.utils import _pytree as pytree
 
-from mobilelab.core.signature import Example
-from mobilelab.core.trees import Answers, Tree, leaves, own
+from mobilelab.core.signature import Example, described
+from mobilelab.core.trees import Answers, Tree, join, own
 from mobilelab.errors import ModelWarning, ShapeError
 
 Predict = Callable[[Tensor], Tensor]
@@ -30,13 +29,16 @@ def answers(model: Callable[..., Tree], examples: Iterable[Any]) -> Answers:
         examples: each a tensor, a tuple of inputs, a mapping of named inputs, or an
             :class:`~mobilelab.core.signature.Example`.
 
+    Raises:
+        ShapeError: if a Python function does not take such an example.
+
     Warns:
-        ModelWarning: if the model writes into its inputs, or into its own buffers.
+        ModelWarning: if the model writes into its inputs, or keeps a state.
     """
     found = Answers()
-    with torch.no_grad(), watched(model) as watch:
+    with torch.no_grad(), watched(model) as call:
         for example in examples:
-            found.append(own(watch(Example.of(example))))
+            found.append(own(call(Example.of(example))))
     return found
 
 
@@ -54,61 +56,36 @@ def scores(model: Callable[..., Tree], images: Tensor, batch: int = 100) -> Any:
         shape ``(n, classes)``.
 
     Raises:
-        ShapeError: if a leaf does not have the images on its first axis; :func:`answers` takes
-            such models.
+        ShapeError: if the model takes more than one input, or a leaf of its answers does not have
+            the images on its first axis; :func:`answers` takes such models.
 
     Warns:
-        ModelWarning: if the model writes into its inputs, or into its own buffers.
+        ModelWarning: if the model writes into its inputs, or keeps a state.
     """
-    with torch.no_grad(), watched(model) as watch:
-        parts = [(len(part), watch(Example((part,)))) for part in images.split(batch)]
-    return joined([tree for _, tree in parts], [n for n, _ in parts])
-
-
-def joined(trees: Sequence[Tree], sizes: Sequence[int]) -> Any:
-    """Trees of one structure as one, leaf by leaf along the first axis.
-
-    Args:
-        trees: answers to one batch each.
-        sizes: how many examples each batch has.
-
-    Raises:
-        ShapeError: if a leaf does not have as many entries as its batch has examples.
-    """
-    for tree, size in zip(trees, sizes, strict=True):
-        for path, leaf in leaves(tree).items():
-            if len(trees) > 1 and (leaf.ndim == 0 or len(leaf) != size):
-                raise ShapeError(
-                    f"The answers{f' ({path})' if path else ''} of {size} examples have the shape "
-                    f"{tuple(leaf.shape)}, so several batches cannot be put together; call the "
-                    "model with one example at a time (measure.answers)."
-                )
-    if len(trees) == 1:
-        return own(trees[0])
-    return pytree.tree_map(lambda *parts: torch.cat(parts), trees[0], *trees[1:])
+    with torch.no_grad(), watched(model) as call:
+        parts = [(len(part), call(Example((part,)))) for part in images.split(batch)]
+    return own(join([tree for _, tree in parts], [size for size, _ in parts]))
 
 
 @contextmanager
 def watched(model: Callable[..., Tree]) -> Iterator[Callable[[Example], Tree]]:
-    """A way to call a model with copies, and a word at the end about what it wrote.
+    """A way to call a model with copies of examples, and a word at the end about what it wrote.
 
     torch counts the writes into each tensor (``Tensor._version``).
     """
-    # In training mode BatchNorm counts along, as it should.
-    still = isinstance(model, torch.nn.Module) and not getattr(model, "training", False)
-    buffers = _buffers(model) if still else {}
-    before = {name: _writes(buffer) for name, buffer in buffers.items()}
     written: dict[str, None] = {}
 
     def call(example: Example) -> Tree:
         mine = example.own()
+        _bound(model, mine)
         inputs = mine.leaves()
         writes = {name: _writes(leaf) for name, leaf in inputs.items()}
         answer = model(*mine.args, **mine.named)
         written.update({n: None for n, leaf in inputs.items() if _writes(leaf) != writes[n]})
         return answer
 
-    yield call
+    with stateless(model):
+        yield call
     if written:
         warnings.warn(
             f"The model writes into its inputs (input {', '.join(written)}): what it was called "
@@ -116,35 +93,89 @@ def watched(model: Callable[..., Tree]) -> Iterator[Callable[[Example], Tree]]:
             "word (chapter 04). Here it got copies; let it compute a new tensor instead.",
             ModelWarning, stacklevel=4,
         )  # fmt: skip
-    changed = [name for name, buffer in buffers.items() if _writes(buffer) != before[name]]
+
+
+@contextmanager
+def stateless(model: object) -> Iterator[None]:
+    """Give a model its state back afterwards, and say that it has one.
+
+    A module's buffers are looked at; a loaded model file says so itself (``Session.state``).
+
+    Warns:
+        ModelWarning: if calling the model changed it.
+    """
+    before = {
+        name: (buffer, _writes(buffer), buffer.detach().clone())
+        for name, buffer in _buffers(model).items()
+    }
+    try:
+        yield
+    finally:
+        owner = getattr(model, "__self__", model)  # of a bound method, such as session.predict
+        changed = [] if isinstance(owner, torch.nn.Module) else list(getattr(owner, "state", ()))
+        if changed:
+            owner.reset()  # type: ignore[attr-defined]
+        now = _buffers(model)
+        for name, (buffer, writes, value) in before.items():
+            if now.get(name) is not buffer or _writes(buffer) != writes:
+                changed.append(name)
+                place, _, last = name.rpartition(".")
+                with torch.no_grad():
+                    buffer.copy_(value)
+                setattr(model.get_submodule(place), last, buffer)  # type: ignore[attr-defined]
     if changed:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         warnings.warn(
-            f"The model keeps a state: it writes into {_listed(changed)}, so an answer depends "
-            "on what was asked before, and converters may lose the state; let it take the state as "
-            "an input and return the new one.",
-            ModelWarning, stacklevel=4,
+            f"The model keeps a state: it writes into {', '.join(changed[:3])}{more}, so an answer "
+            "depends on what was asked before. Here it got its state back; converters may lose "
+            "it, so let the model take the state as an input and return the new one.",
+            ModelWarning, stacklevel=5,
         )  # fmt: skip
 
 
-def _listed(names: Sequence[str], most: int = 3) -> str:
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+def _buffers(model: object) -> dict[str, Tensor]:
+    """A module's buffers, but those that are there to be written into.
 
+    Those are observers', torch's or torchao's, and in training mode BatchNorm's.
+    """
+    if not isinstance(model, torch.nn.Module) or getattr(model, "training", False):
+        return {}
 
-def _buffers(module: torch.nn.Module) -> dict[str, Tensor]:
-    """All buffers but those of observers, which are there to be written into."""
-    watching = (ObserverBase, FakeQuantizeBase)
+    def watches(part: torch.nn.Module) -> bool:
+        return bool({"ObserverBase", "FakeQuantizeBase"} & {c.__name__ for c in type(part).__mro__})
+
     return {
         f"{place}.{name}".lstrip("."): buffer
-        for place, part in module.named_modules()
-        if not isinstance(part, watching)
+        for place, part in model.named_modules()
+        if not watches(part)
         for name, buffer in part.named_buffers(recurse=False)
-        if buffer is not None
     }
 
 
 def _writes(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
+
+
+def _bound(model: Callable[..., Tree], example: Example) -> None:
+    """Refuse, before the call, inputs that a Python function has no names for.
+
+    Raises:
+        ShapeError: naming the inputs that it has.
+    """
+    function = getattr(model, "forward", model)
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # what is not written in Python has none
+        return
+    try:
+        signature.bind(*example.args, **example.named)
+    except TypeError as error:
+        called = type(model).__name__ if isinstance(model, torch.nn.Module) else "The function"
+        raise ShapeError(
+            f"{called} takes ({', '.join(signature.parameters)}) and was called with "
+            f"{described(example.leaves()) or 'nothing'}: {error}; give it a whole example "
+            "(measure.answers(model, [(first, second)]))."
+        ) from error
 
 
 def accuracy(outputs: Tensor, labels: Tensor) -> float:

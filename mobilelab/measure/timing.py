@@ -15,6 +15,7 @@ from mobilelab.core.signature import Example
 from mobilelab.core.trees import Tree
 from mobilelab.errors import MeasureError
 from mobilelab.measure import clocks
+from mobilelab.measure.running import stateless
 
 # torch.utils.benchmark warns about a missing GPU where only the CUDA compiler is installed.
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
@@ -130,6 +131,10 @@ def latency(model: Callable[..., object], *inputs: Tree, **options: float) -> Ti
     """Time of one call ``model(*inputs)``. Options are those of :func:`time_in_turn`.
 
     The model gets a copy of the inputs, made once and before the clock starts.
+
+    Warns:
+        ModelWarning: if the model keeps a state, which the calls have changed.
     """
     mine = Example(inputs).own().args
-    return time_in_turn({"call": lambda: model(*mine)}, **options)["call"]  # type: ignore[arg-type]
+    with stateless(model):
+        return time_in_turn({"call": lambda: model(*mine)}, **options)["call"]  # type: ignore[arg-type]

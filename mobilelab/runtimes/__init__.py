@@ -1,42 +1,45 @@
-"""One file per runtime that can run a converted model.
+"""One file per runtime that can run a model file.
 
-Each holds one subclass of :class:`~mobilelab.runtimes.base.Model`. A new file in this folder is a
-new runtime: nothing else has to know of it.
+Each holds one subclass of :class:`~mobilelab.runtimes.base.Session`, and is registered for the
+ending of its files under the entry points ``mobilelab.runtimes`` (here in ``pyproject.toml``).
+Nothing else has to know of a runtime, and another package can bring one.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from mobilelab.errors import ModelFileError
-from mobilelab.runtimes.base import Model, quiet
+from mobilelab.runtimes.base import Session, quiet
 
-__all__ = ["Model", "known", "load", "quiet"]
-
-
-def known() -> dict[str, type[Model]]:
-    """Ending of a file to the runtime that loads it. Imports no runtime."""
-    found: dict[str, type[Model]] = {}
-    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
-        for thing in vars(importlib.import_module(module.name)).values():
-            if isinstance(thing, type) and issubclass(thing, Model) and thing is not Model:
-                found[thing.suffix] = thing
-    return found
+__all__ = ["Session", "kind", "known", "load", "quiet"]
 
 
-def load(path: str | Path, threads: int = 1) -> Model:
+def known() -> tuple[str, ...]:
+    """Endings of the files that a runtime is registered for. Imports no runtime."""
+    return tuple(sorted(f".{entry.name}" for entry in entry_points(group=__name__)))
+
+
+def kind(path: str | Path) -> type[Session]:
+    """The class that loads a file, by its ending.
+
+    Raises:
+        ModelFileError: if no runtime is known for the ending.
+    """
+    suffix = Path(path).suffix
+    for entry in entry_points(group=__name__, name=suffix.removeprefix(".")):
+        return entry.load()
+    raise ModelFileError(
+        f"No runtime is known for {Path(path).name}; the endings are {', '.join(known())}."
+    )
+
+
+def load(path: str | Path, threads: int = 1) -> Session:
     """Load a model file into the runtime that its ending belongs to.
 
     Raises:
         MissingRuntimeError: if that runtime is not installed.
         ModelFileError: if no runtime is known for the ending, or the file is not intact.
     """
-    runtimes = known()
-    suffix = Path(path).suffix
-    if suffix not in runtimes:
-        raise ModelFileError(
-            f"No runtime is known for {Path(path).name}; the endings are {', '.join(runtimes)}."
-        )
-    return runtimes[suffix](path, threads)
+    return kind(path)(path, threads)

@@ -9,16 +9,18 @@ import os
 import sys
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from mobilelab.core.signature import Example, Port, Signature, described, dtype_name
+from mobilelab.core.trees import Tree, join, leaves, own
 from mobilelab.errors import MissingRuntimeError, ModelFileError, ShapeError
 
 
@@ -50,7 +52,7 @@ class Inside:
         return "\n".join(lines)
 
 
-class Model(ABC):
+class Session(ABC):
     """A model file, loaded by its runtime and ready to be called.
 
     Args:
@@ -66,6 +68,8 @@ class Model(ABC):
     runtime: ClassVar[str]
     #: Ending of its files.
     suffix: ClassVar[str]
+    #: Whether a phone can load its files.
+    on_phones: ClassVar[bool] = True
 
     def __init__(self, path: str | Path, threads: int = 1) -> None:
         self.path = Path(path)
@@ -73,13 +77,15 @@ class Model(ABC):
         self._load()
 
     @classmethod
-    @abstractmethod
     def prepare(cls) -> None:
         """Import the runtime, so that it counts neither as loading time nor as the model's memory.
+
+        There is nothing to do for what is a part of torch.
 
         Raises:
             MissingRuntimeError: if it is not installed.
         """
+        return
 
     @abstractmethod
     def _load(self) -> None:
@@ -87,57 +93,143 @@ class Model(ABC):
 
     @property
     @abstractmethod
-    def input_shape(self) -> tuple[int, ...] | None:
-        """Shape of the input that the file was made for; ``None`` where the file does not say."""
+    def signature(self) -> Signature | None:
+        """Inputs and outputs as the file tells them; ``None`` where it does not."""
 
     @abstractmethod
-    def _run(self, images: Tensor) -> Tensor:
-        """Answer one batch of exactly ``input_shape``."""
+    def _call(self, example: Example) -> Tree:
+        """One call of the runtime, with inputs of its own.
+
+        Raises:
+            ShapeError: if the runtime refuses the inputs.
+        """
 
     @abstractmethod
     def inspect(self) -> Inside:
         """Look into the file without running it."""
 
     @property
+    def state(self) -> tuple[str, ...]:
+        """Names of what a call changes, so that it answers otherwise the next time.
+
+        Empty for a runtime whose files do not tell.
+        """
+        return ()
+
+    def reset(self) -> None:
+        """Load the file anew, so that its state is the one that it was saved with."""
+        self._load()
+
+    @property
     def file_kb(self) -> float:
         """Size of the file in kB (1 kB = 1000 bytes)."""
         return self.path.stat().st_size / 1000
 
-    def predict(self, images: Tensor) -> Tensor:
-        """Scores of images; a file that was made for one image at a time gets them one by one.
+    def predict(self, *inputs: Tree, **named: Tree) -> Any:
+        """The answers to inputs, which have the examples on their first axis.
+
+        A file that was made for one image at a time gets them one by one. The inputs are copied,
+        because a model may write into them.
 
         Args:
-            images: float32, shape ``(n, channels, h, w)``.
+            inputs: for a classifier of images float32, shape ``(n, channels, h, w)``.
+            named: further inputs, by the names in :attr:`signature`.
 
         Returns:
-            Shape ``(n, classes)``.
+            What the file answers with: for a classifier shape ``(n, classes)``; a tuple for a file
+            with several outputs and no names for them. Integers are narrowed to the type that the
+            file takes, if nothing is lost.
 
         Raises:
-            ShapeError: for another shape or another element type than the file was made for.
+            ShapeError: for another number of inputs, another shape or another element type than
+                the file was made for.
         """
-        wanted = self.input_shape
-        if wanted is None:
-            return self._run(images)
-        if images.dtype != torch.float32:
-            raise ShapeError(
-                f"{self.path.name} takes float32 images, not {str(images.dtype).split('.')[-1]}; "
-                "convert them with .float()."
-            )
-        if images.ndim != len(wanted) or tuple(images.shape[1:]) != wanted[1:]:
-            raise ShapeError(
-                f"{self.path.name} takes images of shape (n, {', '.join(map(str, wanted[1:]))}), "
-                f"not {tuple(images.shape)}; preprocess them as in training."
-            )
-        if len(images) == 0 or len(images) % wanted[0]:
-            raise ShapeError(
-                f"{self.path.name} takes {wanted[0]} images at a time, and {len(images)} cannot be "
-                "divided into such batches."
-            )
-        return torch.cat([self._run(part) for part in images.split(wanted[0])])
+        example = Example(inputs, named)
+        signature = self.signature
+        if signature is None:
+            return self._call(example.own())
+        ports, found = signature.inputs, self._in_order(signature, example)
+        found = [self._as_typed(port, leaf) for port, leaf in zip(ports, found, strict=True)]
+        if all(self._takes(port, leaf) for port, leaf in zip(ports, found, strict=True)):
+            return self._call(Example(tuple(own(found))))
+        size = self._batch(signature, found)
+        parts = zip(*(leaf.split(size) for leaf in found), strict=True)
+        trees = [self._call(Example(tuple(own(part)))) for part in parts]
+        return join(trees, [size] * len(trees))
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, *inputs: Tree, **named: Tree) -> Any:
         """As :meth:`predict`, which a runtime may have its own way of doing."""
-        return self.predict(images)
+        return self.predict(*inputs, **named)
+
+    def _takes(self, port: Port, leaf: Tensor) -> bool:
+        """Whether one call takes a tensor as it is."""
+        return port.takes(leaf)
+
+    def _in_order(self, signature: Signature, example: Example) -> list[Tensor]:
+        """The example's tensors, one for each input of the file."""
+        positional = list(leaves(example.args).values())
+        names = [port.name for port in signature.inputs]
+        named = dict(zip(names, positional, strict=False)) | dict(example.named)
+        extra = len(positional) > len(names) or set(named) - set(names)
+        if extra or len(named) < len(names):
+            many = "1 input" if len(names) == 1 else f"{len(names)} inputs"
+            given = described(example.leaves()) or "nothing"
+            raise ShapeError(
+                f"{self.path.name} takes {many}, {signature.inputs_text}, and got {given}; pass "
+                "them in this order, or by these names."
+            )
+        return [leaves(named[name])[""] for name in names]
+
+    def _as_typed(self, port: Port, leaf: Tensor) -> Tensor:
+        """A tensor as the element type of an input, if nothing is lost."""
+        wanted = port.dtype
+        if wanted is None or leaf.dtype == wanted:
+            return leaf
+        counts = not (leaf.is_floating_point() or leaf.is_complex() or leaf.is_quantized)
+        if counts and not (wanted.is_floating_point or wanted.is_complex):
+            narrow = leaf.to(wanted)
+            if torch.equal(narrow.long(), leaf.long()):
+                return narrow
+        wanted_name = dtype_name(wanted)
+        way = ".float()" if wanted == torch.float32 else f".to(torch.{wanted_name})"
+        what = f"for {port.name}" if self._has_many() else "as its input"
+        raise ShapeError(
+            f"{self.path.name} takes {wanted_name} {what}, not {dtype_name(leaf.dtype)}; convert "
+            f"it with {way}."
+        )
+
+    def _has_many(self) -> bool:
+        return self.signature is not None and len(self.signature.inputs) > 1
+
+    def _batch(self, signature: Signature, found: Sequence[Tensor]) -> int:
+        """How many examples one call takes, if the inputs can be split into such calls."""
+        ports = signature.inputs
+        for port, leaf in zip(ports, found, strict=True):
+            one = port.shape[0] if port.shape else None
+            if (
+                not one
+                or leaf.ndim == 0
+                or not self._takes(port, leaf.new_empty(one, *leaf.shape[1:]))
+            ):
+                kind = "" if not self._has_many() else f" for {port.name}"
+                raise ShapeError(
+                    f"{self.path.name} takes the shape {_free_batch(port)}{kind}, not "
+                    f"{tuple(leaf.shape)}; prepare the input as in training."
+                )
+        sizes = {port.shape[0] for port in ports if port.shape}
+        counts = {len(leaf) for leaf in found}
+        (size, *other), (count, *others) = sizes, counts
+        if other or others or not count or count % size:
+            raise ShapeError(
+                f"{self.path.name} takes {signature.inputs_text} at a time, and "
+                f"{described(dict(enumerate(found)))} cannot be divided into such batches."
+            )
+        return size
+
+
+def _free_batch(port: Port) -> str:
+    sizes = [str(size) for size in (port.shape or ())[1:]]
+    return f"({', '.join(['n', *sizes])}{',' if not sizes else ''})"
 
 
 @contextmanager
@@ -184,6 +276,20 @@ def content(path: Path, kind: str) -> bytes:
     if not found:
         raise ModelFileError(f"{path.name} is empty; the disk was full or the export was cut off.")
     return found
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of torch or of a runtime says first, without its own place in C++."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    lines = [line for line in lines if line and not line.startswith(_NO_REASON)]
+    return (lines[0] if lines else type(error).__name__).rstrip(".")
+
+
+#: Lines of torch's messages that say where, not why.
+_NO_REASON = (
+    "The following operation failed", "Traceback", "Debug info for handle", "Exception raised from",
+    "File ", "at ", "^", "~", "<--- HERE", "Module hierarchy", "RuntimeError: <",
+)  # fmt: skip
 
 
 def imported(module: str, runtime: str, extra: str) -> ModuleType:

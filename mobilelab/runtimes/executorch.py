@@ -16,17 +16,26 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
+import torch
 from torch import Tensor
 
+from mobilelab.core.signature import Example, Port, Signature, described
+from mobilelab.core.trees import Tree
 from mobilelab.errors import MeasureError, ModelFileError, ShapeError
-from mobilelab.runtimes.base import Inside, Model, content, imported, quiet
+from mobilelab.runtimes.base import Inside, Session, content, imported, quiet
 
 _WIDTHS = {"fp32": 4, "fp16": 2, "qint8": 1, "qcint8": 1, "qint32": 4, "qcint32": 4}
+#: Element types by their number (executorch, ``runtime/core/portable_type/scalar_type.h``).
+_TYPES = {
+    0: torch.uint8, 1: torch.int8, 2: torch.int16, 3: torch.int32, 4: torch.int64,
+    5: torch.float16, 6: torch.float32, 7: torch.float64, 11: torch.bool, 15: torch.bfloat16,
+}  # fmt: skip
 #: What the runtime's numbers say (executorch, ``runtime/core/error.h``).
 _MEANINGS = {
     "0x:14": " (an operator of the file is missing from this runtime)",
@@ -36,7 +45,7 @@ _MEANINGS = {
 #: What else in a step of a program names a value.
 _PLACES = ("cond_value_index", "move_from", "move_to", "value_index")
 #: Models that hold on to the pool of threads that they were loaded with.
-_alive: WeakSet[ExecuTorchModel] = WeakSet()
+_alive: WeakSet[ExecuTorchSession] = WeakSet()
 
 
 def with_flatc() -> None:
@@ -76,7 +85,7 @@ def check(path: str | Path) -> Path:
     return path
 
 
-class ExecuTorchModel(Model):
+class ExecuTorchSession(Session):
     """A ``.pte``. All models of a process share one pool of threads."""
 
     runtime = "ExecuTorch"
@@ -96,7 +105,7 @@ class ExecuTorchModel(Model):
                 self._pool(runtime._legacy_module)
                 self._program = runtime.load_program(self.path)
                 self._forward = self._program.load_method("forward")
-            self._meta = self._forward.metadata
+            self._signature = _signature(self._forward.metadata)
         except (RuntimeError, KeyError) as error:
             first = str(error).strip().splitlines()[0]
             first += next((text for code, text in _MEANINGS.items() if code in first), "")
@@ -116,27 +125,33 @@ class ExecuTorchModel(Model):
         bindings._unsafe_reset_threadpool(self.threads)
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of the first input, its batch as it was exported."""
-        return tuple(self._meta.input_tensor_meta(0).sizes())
+    def signature(self) -> Signature:
+        """Types and shapes; where a size is free, the largest that the file was made for."""
+        return self._signature
 
-    def execute(self, images: Tensor) -> Tensor:
+    def _takes(self, port: Port, leaf: Tensor) -> bool:
+        """The file does not say which sizes are free: at most as large, and the runtime decides."""
+        return leaf.dtype == port.dtype and _within(leaf.shape, port.shape or ())
+
+    def _call(self, example: Example) -> Tree:
+        inputs = [leaf.contiguous() for leaf in example.leaves().values()]
+        try:
+            # contiguous: the runtime reads memory as it lies; clone: the next call overwrites it
+            found = [answer.clone() for answer in self._forward.execute(inputs)]
+        except RuntimeError as error:
+            raise ShapeError(
+                f"{self.path.name} refuses {described(example.leaves())}: "
+                f"{str(error).rstrip('.')}; it was exported for {self._signature.inputs_text}."
+            ) from error
+        return found[0] if len(found) == 1 else tuple(found)
+
+    def execute(self, *inputs: Tensor) -> Tree:
         """One call of the runtime, of any batch that the file takes.
 
         Raises:
             ShapeError: where the runtime refuses the input.
         """
-        try:
-            # contiguous: the runtime reads memory as it lies; clone: the next call overwrites it
-            return self._forward.execute([images.contiguous()])[0].clone()
-        except RuntimeError as error:
-            raise ShapeError(
-                f"{self.path.name} refuses {str(images.dtype).split('.')[-1]} images of shape "
-                f"{tuple(images.shape)}: {error}; it was exported for {self.input_shape}."
-            ) from error
-
-    def _run(self, images: Tensor) -> Tensor:
-        return self.execute(images)
+        return self._call(Example(inputs).own())
 
     def inspect(self) -> Inside:
         """Operators that ExecuTorch runs itself, and what it hands to which delegate."""
@@ -193,6 +208,29 @@ class ExecuTorchModel(Model):
         widths = {"FLOAT": 4, "LONG": 8, "INT": 4}
         sizes = [prod(it.sizes) * widths.get(it.scalar_type.name, 1) for it in idle]
         return {"tensors": len(idle), "bytes": sum(sizes)}
+
+
+def _within(shape: Sequence[int], most: Sequence[int | None]) -> bool:
+    pairs = zip(shape, most, strict=False)
+    return len(shape) == len(most) and all(b is None or a <= b for a, b in pairs)
+
+
+def _signature(meta: Any) -> Signature:
+    """Inputs and outputs; their names are not in the file."""
+    names = [f"input {i}" for i in range(meta.num_inputs())]
+    inputs = tuple(_port(name, meta.input_tensor_meta, i) for i, name in enumerate(names))
+    outputs = tuple(
+        _port(f"output {i}", meta.output_tensor_meta, i) for i in range(meta.num_outputs())
+    )
+    return Signature(inputs, outputs)
+
+
+def _port(name: str, tensor_meta: Callable[[int], Any], place: int) -> Port:
+    try:
+        tensor = tensor_meta(place)
+    except RuntimeError:  # a number, not a tensor
+        return Port(name)
+    return Port(name, _TYPES.get(tensor.dtype()), tuple(tensor.sizes()))
 
 
 def _read(path: Path) -> Any:

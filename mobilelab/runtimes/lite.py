@@ -13,6 +13,7 @@ import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -20,8 +21,11 @@ import torch.jit.mobile
 from torch import Tensor
 from torch.jit.mobile import LiteScriptModule
 
+from mobilelab.core.signature import Example
+from mobilelab.core.trees import Tree
 from mobilelab.errors import MeasureError, ModelFileError, ShapeError
-from mobilelab.runtimes.base import Inside, Model
+from mobilelab.runtimes.base import Inside, Session, first_line
+from mobilelab.runtimes.torchscript import refused, schema_names, written
 from mobilelab.threads import POOL_SIZE, POOL_THREADS
 
 #: torch's storage classes, as a ``.ptl`` names them: element type and bytes per element
@@ -113,9 +117,9 @@ def load(path: str | Path, engine: str = "qnnpack") -> LiteScriptModule:
     try:
         return torch.jit.mobile._load_for_lite_interpreter(str(path))
     except (RuntimeError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
         raise ModelFileError(
-            f"The lite interpreter refuses {path.name}: {first} (torch {torch.__version__})."
+            f"The lite interpreter refuses {path.name}: {first_line(error)} (torch "
+            f"{torch.__version__})."
         ) from error
 
 
@@ -185,7 +189,7 @@ def inspect(path: str | Path) -> LiteFile:
     )
 
 
-class LiteModel(Model):
+class LiteSession(Session):
     """A ``.ptl``, behind the interface that all runtimes of the course share.
 
     torch sizes the kernels' pool of threads once per process (``mobilelab.threads`` makes it 1, or
@@ -194,10 +198,6 @@ class LiteModel(Model):
 
     runtime = "lite interpreter"
     suffix = ".ptl"
-
-    @classmethod
-    def prepare(cls) -> None:
-        """Nothing to do: the interpreter is a part of torch."""
 
     def _load(self) -> None:
         if self.threads != POOL_SIZE:
@@ -208,11 +208,35 @@ class LiteModel(Model):
         self._module = load(self.path)
 
     @property
-    def input_shape(self) -> None:
-        """A ``.ptl`` does not say."""
+    def signature(self) -> None:
+        """A ``.ptl`` does not say types or shapes."""
 
-    def _run(self, images: Tensor) -> Tensor:
-        return self._module(images)
+    @cached_property
+    def state(self) -> tuple[str, ...]:
+        """Names of the tensors in the file that a call changes, from the TorchScript in it."""
+        try:
+            return written(torch.jit.load(str(self.path)))
+        except (RuntimeError, AttributeError):
+            return ()
+
+    def _call(self, example: Example) -> Tree:
+        inputs = list(example.args)
+        if example.named:  # the interpreter takes inputs by their place only
+            names = (self._names() or ())[len(inputs) :]
+            if set(names) != set(example.named):
+                raise refused(self, example, TypeError("names that it does not have"), names)
+            inputs += [example.named[name] for name in names]
+        try:
+            return self._module(*inputs)
+        except (RuntimeError, TypeError, NotImplementedError) as error:
+            raise refused(self, example, error, self._names()) from error
+
+    def _names(self) -> tuple[str, ...] | None:
+        """Names of the inputs, from the TorchScript that a ``.ptl`` carries beside its bytecode."""
+        try:
+            return schema_names(torch.jit.load(str(self.path)))
+        except (RuntimeError, AttributeError):
+            return None
 
     def inspect(self) -> Inside:
         """Operators by name, without how often each is used; prepacked ones are XNNPACK's."""

@@ -7,13 +7,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from mobilelab.errors import ModelFileError
-from mobilelab.runtimes.base import Inside, Model, content, imported, quiet
+from mobilelab.core.signature import Example, Port, Signature, described
+from mobilelab.core.trees import Tree
+from mobilelab.errors import ModelFileError, ShapeError
+from mobilelab.runtimes.base import Inside, Session, content, first_line, imported, quiet
 
 #: Entry of the interpreter's list that stands for a part handed to a delegate.
 _DELEGATE = "DELEGATE"
+
+
+def _in_order(details: dict[str, Any]) -> dict[str, Any]:
+    """As the converter counts, ``args_2`` before ``args_10``."""
+
+    def number(name: str) -> tuple[str, int]:
+        bare = name.rstrip("0123456789")
+        return bare, int(name[len(bare) :] or 0)
+
+    return {name: details[name] for name in sorted(details, key=number)}
+
+
+def _port(name: str, detail: dict[str, Any]) -> Port:
+    sizes = detail.get("shape_signature", detail["shape"])
+    sizes = sizes if len(sizes) == len(detail["shape"]) else detail["shape"]
+    dtype = getattr(torch, detail["dtype"].__name__.rstrip("_"))
+    return Port(name, dtype, tuple(None if size < 0 else int(size) for size in sizes))
 
 
 def check(path: str | Path) -> Path:
@@ -33,7 +51,7 @@ def check(path: str | Path) -> Path:
     return path
 
 
-class LiteRTModel(Model):
+class LiteRTSession(Session):
     """A ``.tflite``, run by LiteRT's interpreter with its default delegate, XNNPACK."""
 
     runtime = "LiteRT"
@@ -46,13 +64,19 @@ class LiteRTModel(Model):
 
     def _load(self) -> None:
         self._interpreter = self._open()
-        self._in = self._interpreter.get_input_details()[0]
-        self._out = self._interpreter.get_output_details()[0]
-        if self._in["dtype"].__name__ != "float32":
-            raise ModelFileError(
-                f"{self.path.name} takes {self._in['dtype'].__name__} images; quantize it with "
-                "float inputs and outputs, as chapter 08 does."
-            )
+        self._runner = self._interpreter.get_signature_runner()
+        inputs = _in_order(self._runner.get_input_details())
+        outputs = _in_order(self._runner.get_output_details())
+        self._outputs = tuple(outputs)
+        for name, detail in inputs.items():
+            if detail["quantization"][0]:
+                raise ModelFileError(
+                    f"{self.path.name} takes {detail['dtype'].__name__} with a scale as {name}; "
+                    "quantize it with float inputs and outputs, as chapter 08 does."
+                )
+        self._signature = Signature(
+            tuple(map(_port, inputs, inputs.values())), tuple(map(_port, outputs, outputs.values()))
+        )
 
     def _open(self, **options: Any) -> Any:
         package = imported("ai_edge_litert.interpreter", self.runtime, "litert")
@@ -71,14 +95,24 @@ class LiteRTModel(Model):
         return interpreter
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of the input, its batch as it was exported."""
-        return tuple(int(n) for n in self._in["shape"])
+    def signature(self) -> Signature:
+        """Names, types and shapes, as the converter wrote them."""
+        return self._signature
 
-    def _run(self, images: Tensor) -> Tensor:
-        self._interpreter.set_tensor(self._in["index"], images.numpy(force=True))
-        self._interpreter.invoke()
-        return torch.from_numpy(self._interpreter.get_tensor(self._out["index"]))
+    def _call(self, example: Example) -> Tree:
+        names = [port.name for port in self._signature.inputs]
+        inputs = dict(zip(names, example.leaves().values(), strict=True))
+        try:
+            found = self._runner(**{name: leaf.numpy() for name, leaf in inputs.items()})
+        except (ValueError, RuntimeError) as error:
+            raise ShapeError(
+                f"{self.path.name} refuses {described(inputs)}: {first_line(error)}; it takes "
+                f"{self._signature.inputs_text}."
+            ) from error
+        answers = {name: torch.from_numpy(found[name].copy()) for name in self._outputs}
+        if any(not name.startswith("output_") for name in answers):
+            return answers  # the network named them
+        return next(iter(answers.values())) if len(answers) == 1 else tuple(answers.values())
 
     def inspect(self) -> Inside:
         """Operators that LiteRT runs itself, and those that XNNPACK takes over."""

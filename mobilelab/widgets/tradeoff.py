@@ -111,9 +111,16 @@ def pareto(records: Sequence[Record], x: Axis, y: Axis) -> list[Record]:
     able = [
         r for r in records if r.verdict != "DIFFERENT" and math.inf not in (cost(r, x), cost(r, y))
     ]
-    able = [r for r in able if Path(r.file).suffix in runtimes.known()] or able
+    able = [r for r in able if _loads_on_a_phone(r.file)] or able
     front = [record for record in able if not any(beats(other, record) for other in able)]
     return sorted(front, key=lambda r: (cost(r, x), cost(r, y)))
+
+
+def _loads_on_a_phone(file: str) -> bool:
+    try:
+        return runtimes.kind(file).on_phones
+    except MobileLabError:
+        return False
 
 
 def draw(

@@ -52,7 +52,7 @@ LOADED = """
 import torch
 from pathlib import Path
 from mobilelab import datasets, measure, models, report, successors, variants
-from mobilelab.runtimes import saved
+from mobilelab import runtimes
 data, model, quick, seed = datasets.load("digits"), models.load_trained(), True, 0
 torch.set_num_threads(1)
 torch.backends.quantized.engine = "qnnpack"  # as the chapters set it
@@ -66,7 +66,7 @@ def measured(built):
 {LOADED}
 named = {{each.name: each for each in (*variants.WALK, *successors.SUCCESSORS)}}
 files = {{named[name]: Path(path) for name, path in {files}.items()}}
-built = [variants.Built(each, path, saved.load(path)) for each, path in files.items()]
+built = [variants.Built(each, path, runtimes.load(path)) for each, path in files.items()]
 reference = measure.scores(model, data.test.images)
 table = variants.measure_all(built, model, data, seconds=0.05, memory=False)
 out = Path("out") / "opened"

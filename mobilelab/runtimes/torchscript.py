@@ -1,0 +1,124 @@
+"""TorchScript: a ``.pt`` that ``torch.jit.save`` wrote (chapter 02)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import cached_property
+
+import torch
+
+from mobilelab.core.signature import Example, described, dtype_name
+from mobilelab.core.trees import Tree
+from mobilelab.errors import ModelFileError, ShapeError
+from mobilelab.runtimes.base import Inside, Session, content, first_line
+
+#: Operators whose result is a view of their first argument.
+_VIEWS = {
+    f"aten::{name}" for name in (
+        "view", "reshape", "select", "slice", "narrow", "unsqueeze", "squeeze", "transpose", "t",
+        "permute", "expand", "alias", "detach", "flatten",
+    )
+} | {f"aten::{name}_" for name in ("add", "sub", "mul", "div", "copy", "zero", "fill")}  # fmt: skip
+
+
+class TorchScriptSession(Session):
+    """A ``.pt``, run by the whole of PyTorch. Quantized files run with the engine that is set."""
+
+    runtime = "TorchScript"
+    suffix = ".pt"
+    on_phones = False
+
+    def _load(self) -> None:
+        content(self.path, ".pt")
+        try:
+            self.module = torch.jit.load(str(self.path)).eval()
+        except (RuntimeError, ValueError) as error:
+            raise ModelFileError(
+                f"{self.path.name} is no TorchScript file that torch {torch.__version__} can load "
+                f"({first_line(error)}); save it again."
+            ) from error
+
+    @property
+    def signature(self) -> None:
+        """The file names its inputs and says neither their types nor their shapes."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The inputs' names."""
+        return schema_names(self.module)
+
+    @cached_property
+    def state(self) -> tuple[str, ...]:
+        """Names of the tensors in the file that a call changes."""
+        return written(self.module)
+
+    def _call(self, example: Example) -> Tree:
+        try:
+            return self.module(*example.args, **example.named)
+        except (RuntimeError, TypeError, NotImplementedError) as error:
+            raise refused(self, example, error, self.names) from error
+
+    def inspect(self) -> Inside:
+        """Operators of the graph by how often they stand in it, and the weights' types."""
+        kinds = [node.kind() for node in _nodes(self.module.forward.inlined_graph)]
+        found = Counter(kind for kind in kinds if not kind.startswith("prim::"))
+        sizes: Counter[str] = Counter()
+        for tensor in (*self.module.parameters(), *self.module.buffers()):
+            sizes[dtype_name(tensor.dtype)] += tensor.numel() * tensor.element_size()
+        return Inside(
+            self.runtime, str(torch.__version__), dict(found.most_common()), {},
+            dict(sizes.most_common()),
+        )  # fmt: skip
+
+
+def _nodes(block: torch._C.Graph | torch._C.Block) -> Iterator[torch._C.Node]:
+    for node in block.nodes():
+        yield node
+        for inner in node.blocks():
+            yield from _nodes(inner)
+
+
+def written(module: torch.jit.ScriptModule) -> tuple[str, ...]:
+    """Names of the tensors of a module that ``forward`` writes into, or puts others in place of.
+
+    Read off the graph: an operator whose schema says that it writes into an argument, where the
+    argument is an attribute of the module or a view of one.
+    """
+    found: dict[str, None] = {}
+    for node in _nodes(module.forward.inlined_graph):
+        if node.kind() == "prim::SetAttr":
+            found[node.s("name")] = None
+        if not node.kind().startswith("aten::") or node.schema() == "(no schema)":
+            continue
+        arguments = torch._C.parse_schema(node.schema()).arguments
+        for argument, value in zip(arguments, node.inputs(), strict=False):
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                source = value.node()
+                while source.kind() in _VIEWS:
+                    source = next(source.inputs()).node()
+                if source.kind() == "prim::GetAttr":
+                    found[source.s("name")] = None
+    return tuple(found)
+
+
+def schema_names(module: torch.jit.ScriptModule) -> tuple[str, ...]:
+    """Names of the inputs of ``forward``, without ``self``."""
+    return tuple(argument.name for argument in module.forward.schema.arguments[1:])
+
+
+def refused(
+    session: Session, example: Example, error: BaseException, names: tuple[str, ...] | None
+) -> ShapeError:
+    """What torch says about inputs that it does not take, in one sentence."""
+    inputs = example.leaves()
+    given = described(inputs) or "nothing"
+    if names is not None and len(example.args) + len(example.named) != len(names):
+        return ShapeError(
+            f"{session.path.name} takes {len(names)} input{'s' if len(names) != 1 else ''}, "
+            f"{', '.join(names) or 'none'}, and got {given}."
+        )
+    return ShapeError(
+        f"{session.path.name} refuses {given}: {first_line(error)}; call it with inputs like those "
+        "that it was made with."
+    )
