@@ -165,7 +165,7 @@ def test_no_string_leads_upwards():
         ("runtimes/lite", 'COMMAND = "python -m mobilelab.report"', "runtimes -> report"),
         ("doctor", 'importlib.import_module("mobilelab.tour")', "doctor -> tour"),
         ("cli", 'COMMAND = ["-m", "mobilelab.no_such_module"]', "cli -> no_such_module"),
-        ("measure/memory", 'COMMAND = ["-m", "mobilelab.runtimes.saved"]', None),
+        ("measure/memory", 'COMMAND = ["-m", "mobilelab.runtimes.lite"]', None),
     ],
 )
 def test_a_string_that_leads_upwards_is_found(copy, module, line, found):

@@ -11,7 +11,7 @@ from mobilelab import measure, models, remeasure, runtimes, successors, variants
 from mobilelab.apps import vectors
 from mobilelab.errors import MeasureError, MissingRuntimeError, ModelFileError, ShapeError
 from mobilelab.parity import compare
-from mobilelab.runtimes import base, executorch, saved
+from mobilelab.runtimes import base, executorch
 from mobilelab.spelled_out import WAY_ON
 
 NEW = ("et-portable", "et-fp32", "et-int8", "litert-fp32", "litert-int8")
@@ -30,34 +30,41 @@ def built(walk):
 
 
 def test_every_ending_has_a_runtime():
-    assert {suffix: kind.runtime for suffix, kind in runtimes.known().items()} == {
-        ".pte": "ExecuTorch",
-        ".ptl": "lite interpreter",
-        ".tflite": "LiteRT",
+    found = {suffix: runtimes.kind(f"x{suffix}") for suffix in runtimes.known()}
+    assert {suffix: (kind.runtime, kind.on_phones) for suffix, kind in found.items()} == {
+        ".pt": ("TorchScript", False),
+        ".pte": ("ExecuTorch", True),
+        ".ptl": ("lite interpreter", True),
+        ".state_dict": ("PyTorch", False),
+        ".tflite": ("LiteRT", True),
     }
+    assert all(kind.suffix == suffix for suffix, kind in found.items())
 
 
-def test_a_new_runtime_is_one_new_file(tmp_path, monkeypatch):
-    (tmp_path / "echo.py").write_text(
-        "from mobilelab.runtimes.base import Inside, Model\n"
-        "class Echo(Model):\n"
-        "    runtime, suffix, input_shape = 'echo', '.echo', None\n"
-        "    def prepare(cls): pass\n"
+def test_another_package_can_bring_a_runtime(tmp_path, monkeypatch):
+    (tmp_path / "echo_runtime.py").write_text(
+        "from mobilelab.runtimes.base import Inside, Session\n"
+        "class Echo(Session):\n"
+        "    runtime, suffix, signature = 'echo', '.echo', None\n"
         "    def _load(self): self.path.read_bytes()\n"
-        "    def _run(self, images): return images\n"
+        "    def _call(self, example): return example.args[0]\n"
         "    def inspect(self): return Inside('echo', '1', {}, {})\n"
     )
-    monkeypatch.setattr(runtimes, "__path__", [*runtimes.__path__, str(tmp_path)])
+    about = tmp_path / "echo_runtime-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: echo-runtime\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[mobilelab.runtimes]\necho = echo_runtime:Echo\n")
+    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "x.echo").write_bytes(b"1234")
+    assert ".echo" in runtimes.known()
     model = runtimes.load(tmp_path / "x.echo")
     assert model.predict(torch.ones(2, 3)).shape == (2, 3)
     assert model.file_kb == 0.004
-    assert saved.load(tmp_path / "x.echo").runtime == "echo"
 
 
 def test_a_runtime_that_predicts_in_its_own_way_is_called_so():
-    class Doubled(base.Model):
-        input_shape = prepare = _run = inspect = None
+    class Doubled(base.Session):
+        signature = _call = inspect = None
 
         def _load(self):
             pass
@@ -207,7 +214,7 @@ def test_a_missing_file_a_folder_and_another_kind_of_file(built, tmp_path, suffi
     (tmp_path / f"other{suffix}").write_bytes(built["mobile"].path.read_bytes())
     with pytest.raises(ModelFileError, match="is not a"):
         runtimes.load(tmp_path / f"other{suffix}")
-    with pytest.raises(ModelFileError, match=r"the endings are \.pte, \.ptl, \.tflite"):
+    with pytest.raises(ModelFileError, match=r"the endings are \.pt, \.pte, \.ptl, \.state_dict, \.tflite"):
         runtimes.load(tmp_path / "model.onnx")
 
 
@@ -215,12 +222,12 @@ def test_a_missing_file_a_folder_and_another_kind_of_file(built, tmp_path, suffi
 def test_a_wrong_input_is_one_sentence(built, data, name):
     run, images = built[name].predict, data.test.images
     for wrong, words in (
-        (images[:1].double(), "takes float32 images, not float64"),
-        (images[:1].long(), "takes float32 images, not int64"),
-        (images[0], r"takes images of shape \(n, 1, 32, 32\)"),
-        (images[:1].repeat(1, 3, 1, 1), "preprocess them as in training"),
-        (images[:1, :, :28, :28], "preprocess them as in training"),
-        (images[:0], "cannot be divided"),
+        (images[:1].double(), r"takes float32 as its input, not float64; .* with \.float\(\)"),
+        (images[:1].long(), "takes float32 as its input, not int64"),
+        (images[0], r"takes the shape \(n, 1, 32, 32\), not \(1, 32, 32\)"),
+        (images[:1].repeat(1, 3, 1, 1), "prepare the input as in training|it was exported for"),
+        (images[:1, :, :28, :28], "prepare the input as in training|it was exported for"),
+        (images[:0], "cannot be divided|it was exported for"),
     ):
         with pytest.raises(ShapeError, match=words):
             run.predict(wrong)
@@ -259,7 +266,7 @@ def test_int8_doors_are_refused(built, data, tmp_path):
         sample = {"args_0": data.test.images[:1].numpy()}
         ranges = worker.calibrate({"serving_default": [sample]})
         worker.quantize(ranges).export_model(str(path))
-    with pytest.raises(ModelFileError, match="doors.tflite takes int8 images; quantize it with"):
+    with pytest.raises(ModelFileError, match="doors.tflite takes int8 with a scale as args_0; quantize it with"):
         runtimes.load(path)
 
 

@@ -99,6 +99,7 @@ def written(module: torch.jit.ScriptModule) -> tuple[str, ...]:
                     source = next(source.inputs()).node()
                 if source.kind() == "prim::GetAttr":
                     found[source.s("name")] = None
+    found.pop("num_batches_tracked", None)  # BatchNorm writes it in training mode only
     return tuple(found)
 
 
