@@ -31,6 +31,7 @@ from mobilelab.phone import fetch, machine
 from mobilelab.phone.compare import FLOAT_BOUND, compare, contents
 from mobilelab.phone.fetch import Part, PhoneError
 from mobilelab.phone.machine import NoCounter, Phone, Refused
+from mobilelab.tasks import Classification, Heads, Regression
 
 REQUIRE = "MOBILELAB_REQUIRE_PHONE"
 
@@ -581,10 +582,71 @@ def test_a_backport_runs(phone, files, data, tmp_path):
 def test_a_wrong_input_is_the_runtimes_own_error(phone, files):
     with pytest.raises(Refused, match="fails to run mobile-int8.ptl"):
         phone.run(files["mobile-int8"], np.zeros((1, 2, 32, 32), np.float32))
-    with pytest.raises(PhoneError, match="float32 images"):
+    with pytest.raises(Refused, match="Quantize only works on Float Tensor, got Double"):
         phone.run(files["mobile-int8"], np.zeros((1, 1, 32, 32)))
+    for wrong, words in (
+        (
+            np.zeros((0, 1, 32, 32), np.float32),
+            r"same n > 0 examples .* got float32 \(0, 1, 32, 32\)",
+        ),
+        (np.float32(1.0), r"got float32 \(\)"),
+        ([np.zeros((2, 3)), np.zeros((3, 3))], r"got float64 \(2, 3\), float64 \(3, 3\)"),
+        ([], "got none"),
+        (np.array(["3"]), "not <U1"),
+    ):
+        with pytest.raises(PhoneError, match=words):
+            phone.run(files["mobile-int8"], wrong)
     with pytest.raises(PhoneError, match="no file nowhere.ptl"):
         phone.load("nowhere.ptl")
+
+
+class Reader(torch.nn.Module):
+    """Two inputs, of which one counts, and answers of two types under names."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.out = torch.nn.Embedding(50, 16), torch.nn.Linear(16, 4)
+
+    def forward(self, tokens: torch.Tensor, weight: torch.Tensor) -> dict[str, torch.Tensor]:
+        scores = self.out((self.words(tokens) * weight.unsqueeze(2)).mean(1))
+        return {"scores": scores, "best": scores.argmax(1)}
+
+
+class Counter(torch.nn.Module):
+    """Adds what it is given to a state, which it gives back."""
+
+    def forward(self, x: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x.mul_(2)
+        return x + state, state + 1
+
+
+def saved_for_phones(module, path):
+    torch.jit.script(module.eval())._save_for_lite_interpreter(str(path))
+    return path
+
+
+def test_any_inputs_and_outputs_go_over(phone, tmp_path):
+    torch.manual_seed(0)
+    path = saved_for_phones(Reader(), tmp_path / "reader.ptl")
+    inputs = [torch.randint(0, 50, (30, 12)), torch.rand(30, 12)]
+    heads = Heads({"scores": Classification(), "best": Regression()})
+    result = compare(path, inputs, None, phone, 10, heads)
+    assert result.verdict == "same" and result.images == 60, str(result)
+    there = phone.run(path, [x.numpy() for x in inputs], batch_size=None)
+    assert {name: leaf.dtype.name for name, leaf in there.items()} == {
+        "scores": "float32", "best": "int64"
+    }  # fmt: skip
+    with pytest.raises(Refused, match="fails to run reader.ptl"):
+        phone.run(path, inputs[0].numpy())
+
+
+def test_inputs_are_sent_anew_and_a_state_comes_back(phone, tmp_path):
+    path = saved_for_phones(Counter(), tmp_path / "counter.ptl")
+    x, state = np.ones((3, 2), np.float32), np.full((1, 2), 5.0, np.float32)
+    for _ in range(2):
+        answer, after = phone.run(path, [x, state], batch_size=None).values()
+        assert answer.tolist() == [[7, 7]] * 3 and after.tolist() == [[6, 6]]
+    assert x.min() == x.max() == 1
 
 
 def test_a_phone_that_dies_says_why_and_the_next_request_starts_another(parts, files, data):

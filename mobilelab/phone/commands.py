@@ -58,11 +58,12 @@ def run(
     model: Annotated[Path, typer.Argument(help="The .ptl.")],
     images: Annotated[
         Path | None,
-        typer.Option("--input", help="Float32 images (n, c, h, w): .npy, or .pt of one tensor. "
-                     "Without it, the test split of the bundled digits."),
+        typer.Option("--input", help="Examples, n of them on the first axis, such as float32 "
+                     "images (n, c, h, w): .npy, or .pt of one tensor or a list of them, one for "
+                     "each input. Without it, the test split of the bundled digits."),
     ] = None,
     cpu: Annotated[str | None, typer.Option(help="One of `mobilelab phone cores`.")] = None,
-    batch: Annotated[int, typer.Option(help="Images per inference.", min=1)] = 50,
+    batch: Annotated[int, typer.Option(help="Examples per inference.", min=1)] = 50,
     count: Annotated[
         bool, typer.Option("--count", help="Count the ARM instructions of one inference.")
     ] = False,
@@ -81,7 +82,7 @@ def run(
         with console.status(f"Switching on a {phone.cpu}"):
             about = phone.about()
         console.print(f"{phone.cpu}, torch {about['torch']}, engine {phone.engine}")
-        with console.status(f"Running {len(x)} images"):
+        with console.status(f"Running {len(x[0])} examples"):
             result = compare(model, x, labels, phone, batch)
         table = Table(title=result.file, show_header=False)
         table.add_row("bytecode", str(result.bytecode_version))
@@ -99,14 +100,16 @@ def run(
                 table.add_row("right, on the phone", f"{result.phone_accuracy:.1%}")
         if count and result.refusal is None:
             with console.status("Counting"):
-                table.add_row("one inference", str(phone.count(model, x[:1].numpy())))
+                table.add_row(
+                    "one inference", str(phone.count(model, [one[:1].numpy() for one in x]))
+                )
         console.print(table)
     if not result.ok:
         raise typer.Exit(1)
 
 
-def _images(path: Path | None) -> tuple[Tensor, Tensor]:
-    """Images and labels; labels of given images are not known, and not shown."""
+def _images(path: Path | None) -> tuple[list[Tensor], Tensor | None]:
+    """Inputs and, for the bundled digits, their labels."""
     import numpy as np
     import torch
 
@@ -114,18 +117,20 @@ def _images(path: Path | None) -> tuple[Tensor, Tensor]:
         from mobilelab import datasets
 
         test = datasets.load("digits").test
-        return test.images, test.labels
+        return [test.images], test.labels
     try:
         if path.suffix == ".npy":
-            x = torch.from_numpy(np.load(path, allow_pickle=False))
+            found = torch.from_numpy(np.load(path, allow_pickle=False))
         else:
-            x = torch.load(path, weights_only=True)
-        if not isinstance(x, torch.Tensor) or x.ndim != 4 or x.dtype != torch.float32:
-            raise ValueError("it does not hold one float32 tensor of four axes")
+            found = torch.load(path, weights_only=True)
+        inputs = [found] if isinstance(found, torch.Tensor) else list(found)
+        if not all(isinstance(x, torch.Tensor) and x.ndim for x in inputs):
+            raise ValueError("it does not hold tensors with the examples on their first axis")
     except Exception as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"Cannot use {path.name} as input ({first}); save float32 images of shape "
-            "(n, channels, height, width) with numpy.save or torch.save."
+            f"Cannot use {path.name} as input ({first}); save a tensor such as float32 images of "
+            "shape (n, channels, height, width) with numpy.save or torch.save, or a list of them "
+            "with torch.save."
         ) from error
-    return x.contiguous(), torch.zeros(len(x), dtype=torch.int64)
+    return [x.contiguous() for x in inputs], None

@@ -12,18 +12,21 @@ import io
 import pickle
 import re
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from mobilelab import measure, parity
+from mobilelab import parity, runtimes
+from mobilelab.core.trees import join, leaves, own
 from mobilelab.errors import ModelFileError, ShapeError
 from mobilelab.phone.machine import Phone, Refused
 from mobilelab.runtimes import lite
+from mobilelab.tasks import Classification, Task
 
 #: Relative L2 error up to which float32 scores of the two count as the same answers. Looser than
 #: what was measured for the course's network (4e-7), and a hundred times tighter than the
@@ -47,6 +50,7 @@ class Comparison:
     missing: tuple[str, ...] = ()
     """Operators among them that the old runtime does not have, as far as it names them."""
     images: int = 0
+    """Decisions that were compared; in a classification, images."""
     max_abs: float = float("nan")
     """Largest absolute difference of any score, in the unit of the scores."""
     rel_l2: float = float("nan")
@@ -81,36 +85,50 @@ class Comparison:
     def __str__(self) -> str:
         if self.refusal is not None:
             return f"refused: {self.refusal.splitlines()[0]}"
-        return (
+        text = (
             f"{self.verdict}: relative error {self.rel_l2:.1e}, largest difference "
-            f"{self.max_abs:.1e}, {self.agreement:.1%} of {self.images} predictions agree, right "
-            f"{self.host_accuracy:.1%} here and {self.phone_accuracy:.1%} on the phone"
+            f"{self.max_abs:.1e}, {self.agreement:.1%} of {self.images} predictions agree"
         )
+        if isnan(self.host_accuracy):
+            return text
+        here, there = f"{self.host_accuracy:.1%} here", f"{self.phone_accuracy:.1%} on the phone"
+        return f"{text}, right {here} and {there}"
 
 
 def compare(
-    path: str | Path, images: Tensor, labels: Tensor, phone: Phone, batch_size: int = 50
+    path: str | Path,
+    inputs: Tensor | Sequence[Tensor],
+    targets: Any,
+    phone: Phone,
+    batch_size: int | None = 50,
+    task: Task | None = None,
 ) -> Comparison:
     """Run a ``.ptl`` on this computer and on the phone, and compare.
 
     Args:
         path: the file. Its checksums are verified first; no runtime does that.
-        images: float32, shape ``(n, channels, height, width)``, normally a whole test split.
-        labels: class numbers, shape ``(n,)``.
+        inputs: examples on the first axis, for instance float32 images of shape
+            ``(n, channels, height, width)``, normally a whole test split; a list of such tensors
+            for a network with several inputs.
+        targets: what ``task`` judges answers by, class numbers of shape ``(n,)`` without one;
+            ``None`` where they are not known.
         phone: where to run it.
-        batch_size: images per inference, on both sides.
+        batch_size: examples per inference, on both sides; ``None`` for all at once.
+        task: how answers are compared; without it, see :func:`mobilelab.parity.compare`.
 
     Raises:
         ModelFileError: if the file is missing, damaged, or not a ``.ptl``, or if this computer's
             lite interpreter refuses what the phone's accepts.
-        ShapeError: if images and labels, or the two scores, do not belong together.
+        ShapeError: if inputs and targets, or the two answers, do not belong together.
         PhoneError: if the phone stopped.
     """
     path = lite.check(path)
-    if len(images) != len(labels) or not len(images):
+    given = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    count = len(given[0]) if given and given[0].ndim else 0
+    if not count or (targets is not None and len(targets) != count):
         raise ShapeError(
-            f"A comparison needs one label for each image, but got {len(images)} images and "
-            f"{len(labels)} labels."
+            f"A comparison needs one label for each image, but got {count} images and "
+            f"{0 if targets is None else len(targets)} labels."
         )
     version, operators = contents(path)
     known = {
@@ -119,25 +137,32 @@ def compare(
     }  # fmt: skip
     try:
         known["engine"] = phone.load(path).engine
-        scores = torch.from_numpy(phone.run(path, images.numpy(), batch_size))
+        there = phone.run(path, [x.numpy() for x in given], batch_size)
     except Refused as error:
         return Comparison(**known, refusal=error.text, missing=_missing(error.text, operators))
+    there = leaves(there)
     before = torch.backends.quantized.engine
     try:
-        here = measure.scores(lite.load(path), images, batch_size)
+        session = runtimes.load(path)
+        parts = list(zip(*(x.split(batch_size or count) for x in given), strict=True))
+        here = leaves(join([own(session(*part)) for part in parts], [len(x[0]) for x in parts]))
     finally:
         torch.backends.quantized.engine = before
-    distance = parity.compare(here, scores)
+    distance = parity.compare(here, there, task)
+    judge = task or Classification()
     return Comparison(
         **known,
         refusal=None,
-        images=len(images),
+        images=distance.inputs,
         max_abs=distance.max_abs,
         rel_l2=distance.rel_l2,
-        identical=np.array_equal(here.numpy().view(np.int32), scores.numpy().view(np.int32)),
+        identical=all(
+            a.numpy().tobytes() == b.numpy().tobytes()
+            for a, b in zip(here.values(), there.values(), strict=True)
+        ),
         agreement=distance.agreement,
-        host_accuracy=measure.accuracy(here, labels),
-        phone_accuracy=measure.accuracy(scores, labels),
+        host_accuracy=nan if targets is None else judge.score(here, targets),
+        phone_accuracy=nan if targets is None else judge.score(there, targets),
     )
 
 

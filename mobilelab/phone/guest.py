@@ -1,8 +1,9 @@
 """The program that runs on the virtual phone. Plain Python with torch 2.1.0; no numpy, no course.
 
 It answers requests on stdin: one line of JSON, followed by as many raw bytes as its ``bytes``
-says. The answer has the same form. Pixels and scores are float32 in the machine's order, row by
-row; nothing is unpickled. ``machine`` is the other side.
+says. The answer has the same form. Tensors are described by a list of their types and shapes, and
+their elements follow one another in the machine's order, row by row; nothing is unpickled.
+``machine`` is the other side.
 """
 
 import ctypes
@@ -17,12 +18,45 @@ import torch  # noqa: E402
 import torch.jit.mobile  # noqa: E402
 
 
+def unpacked(described, content):
+    """Tensors of the types and shapes that are described, from their bytes."""
+    found, start = [], 0
+    for one in described:
+        dtype = getattr(torch, one["dtype"])
+        count = 1
+        for size in one["shape"]:
+            count *= size
+        flat = torch.empty(0, dtype=dtype)
+        if count:
+            flat = torch.frombuffer(content, dtype=dtype, count=count, offset=start)
+        found.append(flat.reshape(one["shape"]))
+        start += count * flat.element_size()
+    return found
+
+
+def leaves(tree, path=""):
+    """Paths and tensors of what a model answers; quantized ones as floats."""
+    if isinstance(tree, torch.Tensor):
+        plain = tree.detach()
+        yield path, (plain.dequantize() if plain.is_quantized else plain).contiguous()
+        return
+    if isinstance(tree, (bool, int, float)):
+        yield path, torch.tensor(tree)
+        return
+    if tree is None:
+        return
+    if not isinstance(tree, (dict, list, tuple)):
+        raise TypeError("the model answers with a " + type(tree).__name__ + ", not with tensors")
+    for name, branch in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield from leaves(branch, path + "." + str(name) if path else str(name))
+
+
 class Server:
-    """One model at a time, and the last images that it was given."""
+    """One model at a time, and the last inputs that it was given."""
 
     def __init__(self):
         self.module = None
-        self.x = None
+        self.inputs = None
 
     def load(self, request, content):
         """Load a file with the chosen engine; gives what the file says about itself."""
@@ -38,24 +72,29 @@ class Server:
         }, b""
 
     def run(self, request, content):
-        """Scores of many images, ``batch`` at a time."""
-        x = torch.frombuffer(bytearray(content), dtype=torch.float32).reshape(request["shape"])
+        """Answers to inputs with the examples first, ``batch`` at a time; all at once without."""
+        inputs = unpacked(request["inputs"], bytearray(content))
         if request["channels_last"]:
-            x = x.to(memory_format=torch.channels_last)
-        self.x = x[: request["batch"]]
+            inputs = [x.to(memory_format=torch.channels_last) for x in inputs]
+        batch = request["batch"]
+        parts = (
+            [inputs] if batch is None else list(zip(*(x.split(batch) for x in inputs), strict=True))
+        )
+        self.inputs = [x.clone() for x in parts[0]]  # a model may write into what it is given
         with torch.no_grad():
-            y = [self.module(part) for part in x.split(request["batch"])]
-        for part in y:
-            if not isinstance(part, torch.Tensor) or part.dtype != torch.float32:
-                raise TypeError("the model's output is not a float32 tensor")
-        y = torch.cat(y).contiguous()
-        return {"shape": list(y.shape)}, ctypes.string_at(y.data_ptr(), 4 * y.numel())
+            answers = [dict(leaves(self.module(*(x.clone() for x in part)))) for part in parts]
+        found, block = [], b""
+        for path in answers[0]:
+            y = answers[0][path] if len(answers) == 1 else torch.cat([a[path] for a in answers])
+            found.append({"path": path, "dtype": str(y.dtype)[6:], "shape": list(y.shape)})
+            block += ctypes.string_at(y.data_ptr(), y.element_size() * y.numel())
+        return {"outputs": found}, block
 
     def repeat(self, request, content):
         """The last batch again, a number of times, for the counter outside."""
         with torch.no_grad():
             for _ in range(request["times"]):
-                self.module(self.x)
+                self.module(*self.inputs)
         return {}, b""
 
     def about(self, request, content):

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ import numpy as np
 from mobilelab.phone import fetch
 from mobilelab.phone.fetch import PhoneError
 
+#: Element types that go over to the phone.
+TYPES = ("float32", "float64", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
 GUEST = Path(__file__).with_name("guest.py")
 PLUGIN = Path(__file__).with_name("count.c")
 
@@ -119,6 +121,31 @@ class Cost:
         )
 
 
+def _check(arrays: Sequence[np.ndarray], batch_size: int | None, channels_last: bool) -> None:
+    """Refuse what cannot be sent.
+
+    Raises:
+        PhoneError: saying why.
+    """
+    for x in arrays:
+        if x.dtype.name not in TYPES:
+            raise PhoneError(
+                f"The phone takes inputs of the types {', '.join(TYPES)}, not {x.dtype}."
+            )
+        if channels_last and x.ndim != 4:
+            raise PhoneError(f"channels_last is for images (n, c, h, w), not for {x.shape}.")
+    if batch_size is None:
+        return
+    counts = {x.shape[:1] for x in arrays}
+    if batch_size < 1 or len(counts) != 1 or not min(map(sum, counts)):
+        shapes = ", ".join(f"{x.dtype} {x.shape}" for x in arrays)
+        raise PhoneError(
+            "The phone takes inputs with the same n > 0 examples on their first axis, in batches "
+            f"of at least 1, but got {shapes or 'none'} and {batch_size}; with batch_size=None it "
+            "is asked once, with the inputs as they are."
+        )
+
+
 class Phone:
     """One virtual phone, switched on when it is first needed.
 
@@ -186,47 +213,54 @@ class Phone:
     def run(
         self,
         path: str | Path,
-        images: np.ndarray,
-        batch_size: int = 50,
+        inputs: np.ndarray | Sequence[np.ndarray],
+        batch_size: int | None = 50,
         *,
         channels_last: bool = False,
-    ) -> np.ndarray:
-        """Run a ``.ptl`` on images.
+    ) -> Any:
+        """Run a ``.ptl`` on examples.
 
         Args:
             path: the file; it is loaded anew.
-            images: float32, shape ``(n, channels, height, width)``, n > 0.
-            batch_size: images per inference.
+            inputs: an array with the examples first, for instance float32 images of shape
+                ``(n, channels, height, width)``, or a list of such arrays, one for each input.
+            batch_size: examples per inference; ``None`` for all of them at once.
             channels_last: hand the images over in that memory format.
 
         Returns:
-            float32 scores, shape ``(n, classes)``.
+            The answers, for instance float32 scores of shape ``(n, classes)``; a dictionary of
+            arrays by their path where the model answers with more than one tensor.
 
         Raises:
             Refused: if the old runtime does not load or run it.
-            PhoneError: if the images do not fit the description, or the phone stopped.
+            PhoneError: if the inputs do not fit the description, or the phone stopped.
         """
-        images = np.asarray(images)
-        if images.dtype != np.float32 or images.ndim != 4 or not images.size or batch_size < 1:
-            raise PhoneError(
-                "The phone takes float32 images of shape (n, channels, height, width), n > 0, in "
-                f"batches of at least 1, but got {images.dtype} {images.shape} and {batch_size}."
-            )
+        one = isinstance(inputs, (np.ndarray, np.generic))
+        arrays = [np.asarray(x) for x in ([inputs] if one else inputs)]
+        _check(arrays, batch_size, channels_last)
         request = {
-            "do": "run", "shape": images.shape, "batch": batch_size, "channels_last": channels_last
+            "do": "run", "batch": batch_size, "channels_last": channels_last,
+            "inputs": [{"dtype": x.dtype.name, "shape": x.shape} for x in arrays],
         }  # fmt: skip
+        block = b"".join(np.ascontiguousarray(x).tobytes() for x in arrays)
         with self._lock:
             self.load(path)
             try:
-                answer, block = self._ask(request, np.ascontiguousarray(images).tobytes())
+                answer, block = self._ask(request, block)
             except Refused as error:
                 raise self._refused(Path(path), "fails to run", error) from None
-        return np.frombuffer(block, dtype="<f4").reshape(answer["shape"]).copy()
+        found, start = {}, 0
+        for one in answer["outputs"]:
+            size = np.dtype(one["dtype"]).itemsize * int(np.prod(one["shape"], dtype=np.int64))
+            flat = np.frombuffer(block[start : start + size], dtype=one["dtype"])
+            found[one["path"]] = flat.reshape(one["shape"]).copy()
+            start += size
+        return found[""] if list(found) == [""] else found
 
     def count(
         self,
         path: str | Path,
-        x: np.ndarray,
+        inputs: np.ndarray | Sequence[np.ndarray],
         inferences: int = 16,
         repetitions: int = 3,
         *,
@@ -239,7 +273,7 @@ class Phone:
 
         Args:
             path: the ``.ptl``.
-            x: one input, float32 ``(1, channels, height, width)``.
+            inputs: one example, for instance float32 ``(1, channels, height, width)``.
             inferences: ``n``.
             repetitions: how often that is done; the median is reported.
             channels_last: hand the input over in that memory format.
@@ -251,7 +285,7 @@ class Phone:
         if not self.counting:
             raise NoCounter("This phone does not count; make it with Phone(..., counting=True).")
         with self._lock:
-            self.run(path, x, batch_size=len(x), channels_last=channels_last)
+            self.run(path, inputs, batch_size=None, channels_last=channels_last)
             self._counted(inferences)
             empty = np.median([self._counted(0) for _ in range(repetitions)], axis=0)
             each = [(self._counted(inferences) - empty) / inferences for _ in range(repetitions)]

@@ -35,14 +35,16 @@ class Heads(Task):
         return next(iter(self.heads.values())).metric
 
     def _part(self, answers: Tree, name: str) -> Tree:
-        for step in name.split("."):
-            try:
-                answers = answers[int(step)] if step.isdigit() else answers[step]
-            except (KeyError, IndexError, TypeError) as error:
-                raise StructureError(
-                    f"The answers have no head {name!r}; they have {', '.join(leaves(answers))}."
-                ) from error
-        return answers
+        found = leaves(answers)
+        if name in found:
+            return found[name]
+        start = f"{name}."
+        part = {path.removeprefix(start): x for path, x in found.items() if path.startswith(start)}
+        if not part:
+            raise StructureError(
+                f"The answers have no head {name!r}; they have {', '.join(found) or 'nothing'}."
+            )
+        return part
 
     def decide(self, answers: Tree) -> list[Any]:
         """What each head decides, one after the other."""
