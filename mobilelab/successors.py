@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mobilelab import measure
 from mobilelab.core.signature import Example
+from mobilelab.core.trees import is_plain, leaves
 from mobilelab.datasets import Dataset
-from mobilelab.errors import ExportError
+from mobilelab.errors import ExportError, MobileLabError
 from mobilelab.models import TinyMobileNet
-from mobilelab.runtimes.base import imported, quiet
+from mobilelab.runtimes.base import first_line, imported, quiet
 from mobilelab.runtimes.executorch import with_flatc
 from mobilelab.variants import Variant, once
 
@@ -28,18 +31,59 @@ _ET = ("ExecuTorch", "executorch")
 _LITERT = ("LiteRT's converter", "litert")
 
 
-def keeps_no_state(exported: torch.export.ExportedProgram, what_happens: str) -> None:
-    """Refuse a network that writes into its own buffers, whose file would answer otherwise.
+@contextmanager
+def _refusals(road: str) -> Iterator[None]:
+    """What an exporter throws, as one sentence.
 
     Raises:
-        ExportError: naming the buffers.
+        ExportError: with the exporter's own reason.
     """
-    written = list(exported.graph_signature.buffers_to_mutate.values())
-    if written:
+    try:
+        with quiet():
+            yield
+    except MobileLabError:
+        raise
+    except Exception as error:  # exporters throw anything, assertions of the compiler included
         raise ExportError(
-            f"The network writes into {', '.join(written)} while it answers, and {what_happens}; "
-            "take the state as an input and return the new one."
+            f"{road} refuses this network ({type(error).__name__}): {first_line(error)}."
+        ) from error
+
+
+class PlainAnswers(nn.Module):
+    """A network that answers with an object, answering with a dictionary instead.
+
+    Exporters do not know other people's classes. The names are the leaves' paths.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Any) -> dict[str, Tensor]:
+        """What the network answers, leaf by leaf."""
+        return leaves(self.network(*inputs))
+
+
+def _exportable(model: nn.Module, example: Example, what: str, inputs_too: bool) -> nn.Module:
+    """The network, with plain answers, if its file will answer as it does.
+
+    Raises:
+        ExportError: if it writes into what it has, naming that.
+    """
+    buffers, inputs = measure.writes(model, example)
+    if buffers:
+        raise ExportError(
+            f"The network writes into {', '.join(buffers)} while it answers, and {what}; take the "
+            "state as an input and return the new one."
         )
+    if inputs and inputs_too:
+        raise ExportError(
+            f"The network writes into its input {', '.join(inputs)}, and the file would give that "
+            "back as one more output; compute a new tensor instead."
+        )
+    with torch.no_grad():
+        mine = example.own()
+        return model if is_plain(model(*mine.args)) else PlainAnswers(model)
 
 
 # --- ExecuTorch ---------------------------------------------------------------------------
@@ -57,15 +101,16 @@ def to_executorch(model: nn.Module, inputs: Any, *, delegate: bool = True, **exp
 
     Raises:
         MissingRuntimeError: if executorch is not installed.
-        ExportError: if the model keeps a state in a buffer.
+        ExportError: if the model keeps a state in a buffer, or the exporter refuses it.
     """
     exir = imported("executorch.exir", *_ET)
     xnnpack = imported("executorch.backends.xnnpack.partition.xnnpack_partitioner", *_ET)
     with_flatc()
-    example = Example.of(inputs).own()
-    with quiet():
-        exported = torch.export.export(model, example.args, dict(example.named), **export)
-        keeps_no_state(exported, "ExecuTorch's exporter drops the value that it starts with")
+    example = Example.of(inputs).positional(model.forward).own()
+    lost = "ExecuTorch's exporter drops the value that the state starts with"
+    model = _exportable(model, example, lost, inputs_too=True)
+    with _refusals("ExecuTorch's exporter"):
+        exported = torch.export.export(model, example.args, **export)
         partitioners = [xnnpack.XnnpackPartitioner()] if delegate else []
         lowered = exir.to_edge_transform_and_lower(exported, partitioner=partitioners)
         return bytes(lowered.to_executorch().buffer)
@@ -130,17 +175,17 @@ def to_litert(model: nn.Module, inputs: Any) -> bytes:
 
     Raises:
         MissingRuntimeError: if litert-torch is not installed.
-        ExportError: if the model keeps a state in a buffer.
+        ExportError: if the model keeps a state in a buffer, or the exporter refuses it.
     """
     converter = imported("litert_torch", *_LITERT)
-    example = Example.of(inputs).own()
-    with quiet():
-        exported = torch.export.export(model, example.args, dict(example.named))
-    keeps_no_state(exported, "LiteRT's converter makes a constant of it")
+    example = Example.of(inputs).positional(model.forward).own()
+    lost = "LiteRT's converter makes a constant of the state"
+    model = _exportable(model, example, lost, inputs_too=False)
     generator = torch.get_rng_state()
-    with tempfile.TemporaryDirectory(prefix="mobilelab-") as folder, quiet():
+    road = _refusals("LiteRT's converter")
+    with tempfile.TemporaryDirectory(prefix="mobilelab-") as folder, road:
         path = Path(folder) / "model.tflite"
-        converter.convert(model, example.args, dict(example.named) or None).export(str(path))
+        converter.convert(model, example.args).export(str(path))
         torch.set_rng_state(generator)  # importing the converter draws from it
         return path.read_bytes()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,6 +114,28 @@ class Example:
     def own(self) -> Example:
         """The same example in memory of its own, for a model that may write into it."""
         return Example(own(self.args), own(dict(self.named)))
+
+    def positional(self, function: Callable[..., object]) -> Example:
+        """The same inputs without names, in the order of a Python function's parameters.
+
+        Raises:
+            ShapeError: if the function does not take them.
+        """
+        if not self.named:
+            return self
+        try:
+            bound = inspect.signature(function).bind(*self.args, **self.named)
+        except (TypeError, ValueError) as error:
+            raise ShapeError(
+                f"{', '.join(self.named)} cannot be put in order: {error}; pass the inputs by "
+                "position."
+            ) from error
+        if bound.kwargs:
+            raise ShapeError(
+                f"{', '.join(bound.kwargs)} can be passed by name only; wrap the network in one "
+                "that takes its inputs by position."
+            )
+        return Example(bound.args)
 
     def leaves(self) -> dict[str, Tensor]:
         """All tensors in it, by path: ``0``, ``1.state``, ``tokens``."""

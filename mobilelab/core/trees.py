@@ -8,6 +8,7 @@ leaves, numbers and NumPy arrays are tensors. Every leaf has a *path*: ``boxes``
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -85,9 +86,28 @@ def own(tree: Tree) -> Tree:
     """
 
     def copied(leaf: object) -> object:
-        return leaf.detach().clone() if isinstance(leaf, Tensor) else copy.deepcopy(leaf)
+        if isinstance(leaf, Tensor):
+            return leaf.detach().clone()
+        if isinstance(leaf, Mapping):  # of a class that torch does not know
+            try:
+                return copy.deepcopy(leaf)
+            except Exception:  # a class of somebody else's: its items are what counts
+                return {name: own(branch) for name, branch in leaf.items()}
+        return copy.deepcopy(leaf)
 
     return pytree.tree_map(copied, tree)
+
+
+def is_plain(tree: Tree) -> bool:
+    """Whether a tree is made of tensors, numbers, lists, tuples and dictionaries only.
+
+    Exporters take no other classes.
+    """
+    if type(tree) in (list, tuple):
+        return all(map(is_plain, tree))
+    if type(tree) in (dict, OrderedDict):
+        return all(map(is_plain, tree.values()))
+    return tree is None or isinstance(tree, (Tensor, bool, int, float))
 
 
 def identical(a: Tree, b: Tree) -> bool:

@@ -67,6 +67,25 @@ def scores(model: Callable[..., Tree], images: Tensor, batch: int = 100) -> Any:
     return own(join([tree for _, tree in parts], [size for size, _ in parts]))
 
 
+def writes(model: Callable[..., Tree], example: Example) -> tuple[list[str], list[str]]:
+    """What a model writes into when it is called once: its own buffers, and its inputs.
+
+    Nothing is left changed.
+    """
+    before = {name: (buffer, _writes(buffer)) for name, buffer in _buffers(model).items()}
+    mine = example.own()
+    inputs = {name: (leaf, _writes(leaf)) for name, leaf in mine.leaves().items()}
+    with warnings.catch_warnings(), stateless(model), torch.no_grad():
+        warnings.simplefilter("ignore", ModelWarning)
+        model(*mine.args, **mine.named)
+        now = _buffers(model)
+        changed = [
+            name for name, (buffer, count) in before.items()
+            if now.get(name) is not buffer or _writes(buffer) != count
+        ]  # fmt: skip
+    return changed, [name for name, (leaf, count) in inputs.items() if _writes(leaf) != count]
+
+
 @contextmanager
 def watched(model: Callable[..., Tree]) -> Iterator[Callable[[Example], Tree]]:
     """A way to call a model with copies of examples, and a word at the end about what it wrote.

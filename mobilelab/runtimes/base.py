@@ -174,9 +174,12 @@ class Session(ABC):
         if extra or len(named) < len(names):
             many = "1 input" if len(names) == 1 else f"{len(names)} inputs"
             given = described(example.leaves()) or "nothing"
+            order = "in this order, or by these names"
+            if example.named and all(name.startswith("input ") for name in names):
+                order = "by position, in this order: the file has no names for them"
             raise ShapeError(
                 f"{self.path.name} takes {many}, {signature.inputs_text}, and got {given}; pass "
-                "them in this order, or by these names."
+                f"them {order}."
             )
         return [leaves(named[name])[""] for name in names]
 

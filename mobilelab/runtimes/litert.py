@@ -109,7 +109,7 @@ class LiteRTSession(Session):
                 f"{self.path.name} refuses {described(inputs)}: {first_line(error)}; it takes "
                 f"{self._signature.inputs_text}."
             ) from error
-        answers = {name: torch.from_numpy(found[name].copy()) for name in self._outputs}
+        answers = {name: torch.as_tensor(found[name]).clone() for name in self._outputs}
         if any(not name.startswith("output_") for name in answers):
             return answers  # the network named them
         return next(iter(answers.values())) if len(answers) == 1 else tuple(answers.values())
