@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -23,8 +23,10 @@ class Brought:
     task: tasks.Task | None = None
     trace: bool = False
     """Whether TorchScript gets it by tracing; scripting otherwise."""
-    refused: dict[str, str] | None = None
-    """Road to what the refusal says, where the road cannot take it."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Ending to a part of the refusal, where the road cannot take it."""
+    close: tuple[str, ...] = ()
+    """Endings whose files round otherwise than torch does."""
     warns: str = ""
     """What is said about it when it is called."""
 
@@ -352,7 +354,8 @@ class Undefined(nn.Module):
     """0/0 where a group is empty."""
 
     def forward(self, x: Tensor, group: Tensor) -> Tensor:
-        return (x * group).sum(1, keepdim=True) / group.sum(1, keepdim=True) + x
+        mean = (x * group).sum(1, keepdim=True) / group.sum(1, keepdim=True)
+        return torch.cat([mean, x], 1)
 
 
 def _pictures(channels: int, count: int = 3, size: int = 16) -> Callable[[], list[Any]]:
@@ -363,7 +366,7 @@ def _rows(width: int = 6, count: int = 4) -> Callable[[], list[Any]]:
     return lambda: list(torch.randn(count, width).split(1))
 
 
-LITE, PTE = "ptl", "pte"
+PTE, TFLITE = ".pte", ".tflite"
 NETWORKS: dict[str, Brought] = {
     "boxes in a mapping": Brought(Detector, _pictures(3)),
     "masks in an ordered mapping": Brought(
@@ -377,11 +380,20 @@ NETWORKS: dict[str, Brought] = {
         Listener, lambda: [(torch.randn(1, 20, 8), torch.randn(1, 1, 16)) for _ in range(2)]
     ),
     "a state in a buffer": Brought(
-        Remembers, _rows(), refused={PTE: "writes into state"}, warns="keeps a state"
+        Remembers,
+        _rows(),
+        warns="keeps a state",
+        refused={
+            PTE: "writes into state while it answers, and ExecuTorch's exporter drops the value",
+            TFLITE: "writes into state while it answers, and LiteRT's converter makes a constant",
+        },
     ),
     "any length": Brought(AnyLength, lambda: [torch.randn(1, 4, 40)]),
     "writes into its input": Brought(
-        Normalizes, _pictures(1), refused={PTE: "writes into its input"}, warns="into its inputs"
+        Normalizes,
+        _pictures(1),
+        warns="writes into its inputs",
+        refused={PTE: "writes into its input 0, and the file would give that back"},
     ),
     "one number": Brought(Age, _pictures(1), tasks.Regression()),
     "masked scores": Brought(
@@ -406,12 +418,27 @@ NETWORKS: dict[str, Brought] = {
     "bytes": Brought(
         Bytes, lambda: list(torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8).split(1))
     ),
-    "complex numbers": Brought(Spectrum, _rows(8), refused={PTE: "."}),
+    "complex numbers": Brought(
+        Spectrum, _rows(8), refused={PTE: "exporter refuses this network .*mismatched dtypes"}
+    ),
     "one axis": Brought(OneAxis, lambda: [torch.randn(16), torch.randn(16)]),
-    "a clip": Brought(Clip, lambda: [torch.rand(1, 3, 6, 12, 12)], refused={PTE: "."}),
+    "a clip": Brought(
+        Clip,
+        lambda: [torch.rand(1, 3, 6, 12, 12)],
+        refused={PTE: r"refuses float32 \(1, 3, 6, 12, 12\): .* error 0x12"},
+    ),
     "a transposed convolution first": Brought(GrowsFirst, _pictures(1), tasks.ImageToImage()),
-    "gray repeated to colors": Brought(RepeatsFirst, _pictures(1)),
-    "an output object": Brought(Wrapped, _rows(), tasks.Classification("logits"), trace=True),
+    "gray repeated to colors": Brought(
+        RepeatsFirst,
+        _pictures(1),
+        refused={TFLITE: "LiteRT's converter refuses this network .*to have 3 channels"},
+    ),
+    "an output object": Brought(
+        Wrapped,
+        _rows(),
+        tasks.Classification("logits"),
+        trace=True,
+    ),
     "a named tuple": Brought(
         Names, _rows(), tasks.Heads({"scores": tasks.Classification(), "best": tasks.Regression()})
     ),
@@ -424,11 +451,17 @@ NETWORKS: dict[str, Brought] = {
             for scores in ([0.9, 0.8], [0.9, 0.1], [0.1, 0.2])
         ],
         tasks.Detection(),
-        refused={PTE: "."},
+        refused={PTE: "method->execute", TFLITE: "LiteRT's converter refuses this network"},
     ),
-    "doubles": Brought(Doubles, lambda: list(torch.randn(3, 6).double().split(1))),
+    "doubles": Brought(
+        Doubles,
+        lambda: list(torch.randn(3, 6).double().split(1)),
+        refused={TFLITE: "LiteRT's converter refuses this network"},
+    ),
     "a bag of words": Brought(
-        Bag, lambda: [(torch.tensor([1, 2, 4, 5, 4]), torch.tensor([0, 3]))], refused={PTE: "."}
+        Bag,
+        lambda: [(torch.tensor([1, 2, 4, 5, 4]), torch.tensor([0, 3]))],
+        refused={PTE: "an operator of the file is missing", TFLITE: "Lowering not found"},
     ),
     "sound": Brought(Keyword, lambda: [torch.randn(1, 1, 400)]),
     "attention with a mask": Brought(
@@ -441,7 +474,13 @@ NETWORKS: dict[str, Brought] = {
     ),
     "a picture comes out": Brought(Style, _pictures(3), tasks.ImageToImage()),
     "vectors": Brought(Vectors, _rows(10), tasks.Embedding()),
-    "bfloat16": Brought(Bfloat, _rows()),
+    "bfloat16": Brought(
+        Bfloat,
+        _rows(),
+        trace=True,
+        close=(PTE,),
+        refused={TFLITE: "unsupported ScalarType BFloat16"},
+    ),
     "not a number": Brought(
         Undefined, lambda: [(torch.randn(1, 4), torch.tensor([[0.0, 0, 0, 0]]))] * 2
     ),
