@@ -18,7 +18,7 @@ WARM ?= JUPYTER_DEFAULT_PROVISIONER_NAME=mobilelab-warm
 
 lab: $(READY)lab
 	$(WARM) $(BIN)/jupyter lab $(AS_ROOT) \
-	    --ServerApp.jpserver_extensions="{'mobilelab.kernels.server': True}" \
+	    --ServerApp.jpserver_extensions="{'mobilelab.jupyter.kernels.server': True}" \
 	    notebooks/00_start_here.ipynb
 
 runtimes: $(READY)runtimes

@@ -14,8 +14,9 @@ from rich.table import Table
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mobilelab import datasets, measure, training
+from mobilelab import datasets, measure
 from mobilelab.models import InvertedResidual, TinyMobileNet
+from mobilelab.recipes import training
 
 
 def with_full_convolutions(model: TinyMobileNet) -> TinyMobileNet:

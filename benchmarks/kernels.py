@@ -30,8 +30,8 @@ from rich.progress import track
 from rich.table import Table
 
 from mobilelab import measure
-from mobilelab.kernels import client
-from mobilelab.kernels.provisioner import WarmProvisioner
+from mobilelab.jupyter.kernels import client
+from mobilelab.jupyter.kernels.provisioner import WarmProvisioner
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = """

@@ -21,7 +21,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from mobilelab import datasets, measure, models, remeasure, report, successors, variants
+from mobilelab import datasets, measure, models
+from mobilelab.measure import report
+from mobilelab.recipes import remeasure, successors, variants
 
 #: What each new file is set against: the course's best of the same precision.
 AGAINST = {

@@ -15,8 +15,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mobilelab import datasets, measure, models, variants
-from mobilelab.widgets import pruning
+from mobilelab import datasets, measure, models
+from mobilelab.course.widgets import pruning
+from mobilelab.recipes import variants
 
 console = Console(width=100)
 

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mobilelab.errors import DataError, ShapeError
+from mobilelab.core.errors import DataError, ShapeError
 
 IMAGE_SIZE = 32
 NAMES = ("digits", "mnist", "fashion-mnist", "cifar10")

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.ao.nn.quantized import FloatFunctional
 from torch.ao.quantization import DeQuantStub, QuantStub
 
+from mobilelab.core.errors import DataError
 from mobilelab.datasets import Dataset, verified
-from mobilelab.errors import DataError
 
 
 class ConvNormReLU(nn.Sequential):
@@ -180,7 +180,7 @@ def load_trained(data: Dataset | None = None) -> TinyMobileNet:
     if data is not None and data.name != "digits":
         raise DataError(
             f"There are no bundled weights for {data.name}; train first, as chapter 01 does "
-            "(mobilelab.training.train), or use the digits."
+            "(mobilelab.recipes.training.train), or use the digits."
         )
     model = TinyMobileNet()
     content = io.BytesIO(verified("tinymobilenet.pt").read_bytes())

@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from mobilelab import datasets, training
+from mobilelab import datasets
 from mobilelab.measure import accuracy, scores
+from mobilelab.recipes import training
 
 SEED = 0
 

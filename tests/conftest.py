@@ -6,8 +6,9 @@ import hypothesis
 import pytest
 from filelock import FileLock
 
-from mobilelab import datasets, measure, models, runtimes, variants
-from mobilelab.kernels import client
+from mobilelab import datasets, measure, models, runtimes
+from mobilelab.jupyter.kernels import client
+from mobilelab.recipes import variants
 
 # How long an example takes says something about the host, nothing about the code.
 hypothesis.settings.register_profile("any host", deadline=None)

@@ -9,11 +9,13 @@ import torch
 from networks import NETWORKS, PTE, TFLITE
 from torch.utils.mobile_optimizer import optimize_for_mobile
 
-from mobilelab import measure, parity, report, runtimes, successors, tasks, widgets
+from mobilelab import measure, runtimes, tasks
+from mobilelab.core.errors import MobileLabError, ModelWarning, ShapeError, StructureError
 from mobilelab.core.signature import Example
 from mobilelab.core.trees import Answers, identical, is_plain, leaves, own
-from mobilelab.errors import MobileLabError, ModelWarning, ShapeError, StructureError
-from mobilelab.measure import Timing
+from mobilelab.course import widgets
+from mobilelab.measure import Timing, parity, report
+from mobilelab.recipes import successors
 
 
 class Subject:

@@ -24,9 +24,11 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from mobilelab import cli, datasets, models, variants
+from mobilelab import datasets, models
 from mobilelab.apps import AppError, render, vectors
-from mobilelab.errors import MobileLabError, ModelFileError, ShapeError
+from mobilelab.cli import main as cli
+from mobilelab.core.errors import MobileLabError, ModelFileError, ShapeError
+from mobilelab.recipes import variants
 from mobilelab.runtimes import lite
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -12,10 +12,22 @@ import torch
 from records import record
 
 from mobilelab import models
-from mobilelab.checks import Case, ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08, verify
+from mobilelab.course.checks import (
+    Case,
+    ch00,
+    ch01,
+    ch02,
+    ch03,
+    ch04,
+    ch05,
+    ch06,
+    ch07,
+    ch08,
+    verify,
+)
 from mobilelab.grading.tasks import compare
+from mobilelab.measure.report import Budget
 from mobilelab.phone.machine import Cost
-from mobilelab.report import Budget
 from mobilelab.runtimes.base import Inside
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,7 +15,7 @@ import torch
 from torchvision import datasets as tv
 
 from mobilelab import datasets
-from mobilelab.errors import DataError, ShapeError
+from mobilelab.core.errors import DataError, ShapeError
 
 ROOT = Path(__file__).resolve().parent.parent
 

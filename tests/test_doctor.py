@@ -9,7 +9,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from mobilelab import cli, datasets, doctor
+from mobilelab import datasets
+from mobilelab.cli import doctor
+from mobilelab.cli import main as cli
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -13,7 +13,7 @@ from grading import ANSWER, DOUBLE, MODEL, ROOT, SECRET, TINY, needs_sandbox, no
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mobilelab.errors import MobileLabError
+from mobilelab.core.errors import MobileLabError
 from mobilelab.grading import class_report, feedback, lms, release
 from mobilelab.grading.assignment import Assignment
 from mobilelab.grading.gradebook import Standing

@@ -13,7 +13,8 @@ import pytest
 import yaml
 from importlinter.api import read_configuration
 
-from mobilelab import datasets, doctor
+from mobilelab import datasets
+from mobilelab.cli import doctor
 
 ROOT = Path(__file__).resolve().parent.parent
 PINS = dict(
@@ -138,9 +139,17 @@ def test_modules_import_downwards_only():
 @pytest.mark.parametrize(
     "module, line, complaint",
     [
-        ("errors", "import mobilelab.cli", "mobilelab.errors -> mobilelab.cli"),
-        ("errors", "from mobilelab.parity import SAME", "mobilelab.errors -> mobilelab.parity"),
-        ("doctor", "from mobilelab import tour", "mobilelab.doctor -> mobilelab.tour"),
+        ("core/errors", "import mobilelab.cli", "mobilelab.core.errors -> mobilelab.cli"),
+        (
+            "core/errors",
+            "from mobilelab.measure.parity import SAME",
+            "mobilelab.core.errors -> mobilelab.measure.parity",
+        ),
+        (
+            "apps/render",
+            "from mobilelab.course import tour",
+            "mobilelab.apps.render -> mobilelab.course",
+        ),
         (
             "runtimes/lite",
             "from mobilelab.measure import latency",
@@ -161,10 +170,10 @@ def test_no_string_leads_upwards():
 @pytest.mark.parametrize(
     "module, line, found",
     [
-        ("parity", 'COMMAND = ["-m", "mobilelab.measure"]', "parity -> measure"),
-        ("runtimes/lite", 'COMMAND = "python -m mobilelab.report"', "runtimes -> report"),
-        ("doctor", 'importlib.import_module("mobilelab.tour")', "doctor -> tour"),
-        ("cli", 'COMMAND = ["-m", "mobilelab.no_such_module"]', "cli -> no_such_module"),
+        ("tasks/base", 'COMMAND = ["-m", "mobilelab.measure"]', "tasks -> measure"),
+        ("runtimes/lite", 'COMMAND = "python -m mobilelab.recipes"', "runtimes -> recipes"),
+        ("apps/render", 'importlib.import_module("mobilelab.course.tour")', "apps -> course"),
+        ("cli/main", 'COMMAND = ["-m", "mobilelab.no_such_module"]', "cli -> no_such_module"),
         ("measure/memory", 'COMMAND = ["-m", "mobilelab.runtimes.lite"]', None),
     ],
 )
@@ -177,7 +186,7 @@ def test_readme_tells_the_same_order():
     assert floors_in((ROOT / "README.md").read_text()) == floors()
 
 
-@pytest.mark.parametrize("one, other", [("`errors`", "`cli`"), ("`models`", "`runtimes`")])
+@pytest.mark.parametrize("one, other", [("`core`", "`cli`"), ("`models`", "`runtimes`")])
 def test_another_order_in_readme_is_found(one, other):
     readme = (ROOT / "README.md").read_text()
     swapped = {one: other, other: one}

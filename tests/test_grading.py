@@ -32,8 +32,8 @@ from grading import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mobilelab import cli
-from mobilelab.errors import MobileLabError
+from mobilelab.cli import main as cli
+from mobilelab.core.errors import MobileLabError
 from mobilelab.grading import (
     batch,
     calibration,

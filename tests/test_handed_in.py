@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from grading import GOOD, HALF, SECRET, TINY, notebook, put
 
-from mobilelab.errors import MobileLabError
+from mobilelab.core.errors import MobileLabError
 from mobilelab.grading import handed_in, release
 from mobilelab.grading import notebook as notebooks
 from mobilelab.grading.assignment import Assignment

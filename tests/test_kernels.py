@@ -23,9 +23,9 @@ from jupyter_client.manager import KernelManager
 from jupyter_client.provisioning import LocalProvisioner
 from jupyter_core.utils import ensure_event_loop
 
-from mobilelab.errors import WarmKernelError
-from mobilelab.kernels import client, zygote
-from mobilelab.kernels.provisioner import WarmProvisioner
+from mobilelab.core.errors import WarmKernelError
+from mobilelab.jupyter.kernels import client, zygote
+from mobilelab.jupyter.kernels.provisioner import WarmProvisioner
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only"),
@@ -160,7 +160,7 @@ def test_kernel_is_forked_with_everything_imported(warm):
 FACTS = """
 import gc, json, locale, os, resource, signal, sys, threading, warnings
 import importlib
-from mobilelab.kernels import zygote
+from mobilelab.jupyter.kernels import zygote
 for name in zygote.PRELOAD:
     importlib.import_module(name)
 import matplotlib, torch
@@ -553,7 +553,7 @@ def test_a_zygote_serves_the_processes_of_its_owner(warm):
 import sys
 sys.path.insert(0, sys.argv[1])
 from test_kernels import is_forked, kernel
-from mobilelab.kernels import client
+from mobilelab.jupyter.kernels import client
 with kernel() as started:
     print(is_forked(started), client._own)
 """

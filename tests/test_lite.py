@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.utils.mobile_optimizer import optimize_for_mobile
 
-from mobilelab import models, variants
-from mobilelab.errors import ModelFileError, ShapeError
+from mobilelab import models
+from mobilelab.core.errors import ModelFileError, ShapeError
+from mobilelab.recipes import variants
 from mobilelab.runtimes import lite
 
 
@@ -118,7 +119,7 @@ def test_a_bad_file_does_not_end_the_process(folder, tmp_path):
     (tmp_path / "bad.ptl").write_bytes(truncated((folder / "int8.ptl").read_bytes()))
     code = (
         "from mobilelab.runtimes import lite\n"
-        "from mobilelab.errors import ModelFileError\n"
+        "from mobilelab.core.errors import ModelFileError\n"
         f"for path in ({str(tmp_path / 'bad.ptl')!r}, {str(folder / 'saved.pt')!r}):\n"
         "    try: lite.load(path)\n"
         "    except ModelFileError: print('refused')\n"

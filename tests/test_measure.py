@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from mobilelab import measure, variants
-from mobilelab.errors import MeasureError, ShapeError
+from mobilelab import measure
+from mobilelab.core.errors import MeasureError, ShapeError
 from mobilelab.measure import Timing
+from mobilelab.recipes import variants
 
 
 def test_summary_of_known_samples():

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from mobilelab import datasets, measure, models, parity
-from mobilelab.errors import DataError, ShapeError
+from mobilelab import datasets, measure, models
+from mobilelab.core.errors import DataError, ShapeError
+from mobilelab.measure import parity
 from mobilelab.models import InvertedResidual, QuantizableTinyMobileNet, TinyMobileNet
 
 
@@ -62,7 +63,7 @@ def test_no_weights_for_other_data(data):
 
 
 def test_wrong_channels_are_refused_by_fit(data):
-    from mobilelab import training
+    from mobilelab.recipes import training
 
     with pytest.raises(ShapeError, match="takes 3 image channels but digits has 1"):
         training.fit(TinyMobileNet(3), data, epochs=1)

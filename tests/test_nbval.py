@@ -12,7 +12,7 @@ import nbval_compare
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
 
-from mobilelab import successors, variants
+from mobilelab.recipes import successors, variants
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "tests" / "nbval_sanitize.cfg"

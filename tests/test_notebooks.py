@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PREDICT = "### Predict, then run"
-SKIPPED = "skip-when-quick"  # as in mobilelab.engine
+SKIPPED = "skip-when-quick"  # as in mobilelab.jupyter.papermill_engine
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 EXERCISES = sorted((ROOT / "exercises").glob("*/*.ipynb"))
 PARAMETERS = {"dataset", "data_dir", "seed", "quick"}

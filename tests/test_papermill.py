@@ -10,7 +10,7 @@ from papermill import execute_notebook
 from test_datasets import make_mnist_like
 
 ROOT = Path(__file__).resolve().parent.parent
-SKIPPED = "skip-when-quick"  # as in mobilelab.engine
+SKIPPED = "skip-when-quick"  # as in mobilelab.jupyter.papermill_engine
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 
 

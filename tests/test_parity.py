@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch.utils.mobile_optimizer import MobileOptimizerType, optimize_for_mobile
 
-from mobilelab import measure, parity
-from mobilelab.errors import ShapeError
+from mobilelab import measure
+from mobilelab.core.errors import ShapeError
+from mobilelab.measure import parity
 from mobilelab.models import QuantizableTinyMobileNet
 
 

@@ -25,12 +25,14 @@ import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
-from mobilelab import cli, measure, variants
-from mobilelab.errors import ModelFileError
+from mobilelab import measure
+from mobilelab.cli import main as cli
+from mobilelab.core.errors import ModelFileError
 from mobilelab.phone import fetch, machine
 from mobilelab.phone.compare import FLOAT_BOUND, compare, contents
 from mobilelab.phone.fetch import Part, PhoneError
 from mobilelab.phone.machine import NoCounter, Phone, Refused
+from mobilelab.recipes import variants
 from mobilelab.tasks import Classification, Heads, Regression
 
 REQUIRE = "MOBILELAB_REQUIRE_PHONE"

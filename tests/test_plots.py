@@ -5,9 +5,9 @@ import torch
 from matplotlib.text import Text
 from records import record
 
-from mobilelab import plots
-from mobilelab.report import COURSE
-from mobilelab.training import Epoch
+from mobilelab.course import plots
+from mobilelab.measure.report import COURSE
+from mobilelab.recipes.training import Epoch
 
 
 def drawn(picture):

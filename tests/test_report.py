@@ -7,8 +7,8 @@ import pytest
 from records import record
 from rich.console import Console
 
-from mobilelab.errors import MobileLabError
-from mobilelab.report import COURSE, Budget, Results
+from mobilelab.core.errors import MobileLabError
+from mobilelab.measure.report import COURSE, Budget, Results
 
 BUDGET = Budget(file_kb=100, median_ms=1.0, accuracy=0.98)
 

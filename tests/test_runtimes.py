@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from mobilelab import measure, models, remeasure, runtimes, successors, variants
+from mobilelab import measure, models, runtimes
 from mobilelab.apps import vectors
-from mobilelab.errors import MeasureError, MissingRuntimeError, ModelFileError, ShapeError
-from mobilelab.parity import compare
+from mobilelab.core.errors import MeasureError, MissingRuntimeError, ModelFileError, ShapeError
+from mobilelab.measure.parity import compare
+from mobilelab.recipes import remeasure, successors, variants
+from mobilelab.recipes.snippets import WAY_ON
 from mobilelab.runtimes import base, executorch
-from mobilelab.spelled_out import WAY_ON
 
 NEW = ("et-portable", "et-fp32", "et-int8", "litert-fp32", "litert-int8")
 

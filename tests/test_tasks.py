@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from mobilelab import parity, tasks
+from mobilelab import tasks
+from mobilelab.core.errors import ShapeError, StructureError
 from mobilelab.core.trees import Answers
-from mobilelab.errors import ShapeError, StructureError
+from mobilelab.measure import parity
 from mobilelab.tasks import Metric
 
 

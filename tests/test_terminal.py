@@ -7,8 +7,8 @@ import pytest
 from grading import GOOD, TINY
 from rich.table import Table
 
-from mobilelab import cli
-from mobilelab.terminal import Terminal, colored, visible
+from mobilelab.cli import main as cli
+from mobilelab.core.terminal import Terminal, colored, visible
 
 HOSTILE = "a[/b] [link=x]y[/link] [red]z \x1b[31mred\x07 \u202eback \u0085\ud800"
 SHOWN = r"a[/b] [link=x]y[/link] [red]z \x1b[31mred\x07 \u202eback \x85\ud800"

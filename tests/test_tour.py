@@ -6,8 +6,10 @@ import pytest
 from rich.console import Console
 from test_datasets import make_mnist_like
 
-from mobilelab import __version__, tour, variants
-from mobilelab.errors import MobileLabError
+from mobilelab import __version__
+from mobilelab.core.errors import MobileLabError
+from mobilelab.course import tour
+from mobilelab.recipes import variants
 
 
 def mobilelab(*arguments, **options):

@@ -5,8 +5,9 @@ from pathlib import Path
 import nbformat
 import torch
 
-from mobilelab import datasets, measure, models, training
-from mobilelab.training import shifted
+from mobilelab import datasets, measure, models
+from mobilelab.recipes import training
+from mobilelab.recipes.training import shifted
 
 CHAPTER = Path(__file__).resolve().parent.parent / "notebooks" / "01_train_a_cnn.ipynb"
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from mobilelab.core import signature, trees
+from mobilelab.core.errors import ShapeError, StructureError
 from mobilelab.core.signature import Example, Port, Signature
 from mobilelab.core.trees import Answers, identical, is_plain, join, leaves, own
-from mobilelab.errors import ShapeError, StructureError
 from mobilelab.tasks import heads
 
 

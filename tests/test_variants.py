@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from mobilelab import datasets, measure, models, parity, runtimes, training, variants
-from mobilelab.errors import MobileLabError
-from mobilelab.spelled_out import CELLS, WAY_ON
-from mobilelab.successors import SUCCESSORS
+from mobilelab import datasets, measure, models, runtimes
+from mobilelab.core.errors import MobileLabError
+from mobilelab.measure import parity
+from mobilelab.recipes import training, variants
+from mobilelab.recipes.snippets import CELLS, WAY_ON
+from mobilelab.recipes.successors import SUCCESSORS
 
 
 @pytest.fixture(scope="module")

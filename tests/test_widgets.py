@@ -14,11 +14,14 @@ from matplotlib.colors import to_hex
 from records import record
 from torch.utils.flop_counter import FlopCounterMode
 
-from mobilelab import measure, models, progress, remeasure, variants, widgets
-from mobilelab.errors import MeasureError, MobileLabError, ProgressError
-from mobilelab.report import COURSE, Budget
-from mobilelab.widgets import base, graph, pruning, quantization, quiz, resolution, tradeoff
-from mobilelab.widgets.tradeoff import ACCURACY, LATENCY, MEMORY, SIZE
+from mobilelab import measure, models
+from mobilelab.core.errors import MeasureError, MobileLabError, ProgressError
+from mobilelab.course import questions, widgets
+from mobilelab.course.widgets import base, graph, pruning, quantization, quiz, resolution, tradeoff
+from mobilelab.course.widgets.tradeoff import ACCURACY, LATENCY, MEMORY, SIZE
+from mobilelab.jupyter import progress
+from mobilelab.measure.report import COURSE, Budget
+from mobilelab.recipes import remeasure, variants
 
 TABLE = [
     record("big", file_kb=1500.0, median_ms=1.0, accuracy=0.99),
@@ -539,7 +542,7 @@ def test_every_option_explains_itself_and_progress_is_kept(place):
     answer(box, right=False)  # reading another option takes nothing away
     assert box.standing.value == "right, 3 tries"
     assert widgets.Quiz("03").boxes[0].standing.value == "right, 3 tries"
-    lines = {line.chapter: line for line in progress.summary()}
+    lines = {line.chapter: line for line in progress.summary(questions.keys())}
     assert (lines["03"].right, lines["03"].at_once, lines["03"].questions) == (1, 0, 3)
     assert "1 of 3" in widgets.ProgressTable()._repr_html_()
 
@@ -583,7 +586,7 @@ def test_quiz_reads_without_a_kernel(place):
 
 
 def test_every_chapter_has_questions_with_one_right_option():
-    from mobilelab import questions
+    from mobilelab.course import questions
 
     assert questions.chapters() == ("00", "01", "02", "03", "04", "05", "06", "07", "08")
     keys = [q.key for q in questions.QUESTIONS]

@@ -4,7 +4,7 @@
 that compares itself with that on its first screen, ``commands`` is the command line.
 """
 
-from mobilelab.errors import MobileLabError
+from mobilelab.core.errors import MobileLabError
 
 
 class AppError(MobileLabError):

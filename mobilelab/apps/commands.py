@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mobilelab.terminal import Terminal
+from mobilelab.core.terminal import Terminal
 
 app = typer.Typer(
     help="Write a ready-made Android or iOS project around your model.", no_args_is_help=True

@@ -17,8 +17,8 @@ from jinja2 import Environment, StrictUndefined
 
 import mobilelab
 from mobilelab.apps import AppError, vectors
+from mobilelab.core.errors import ModelFileError
 from mobilelab.datasets import Dataset
-from mobilelab.errors import ModelFileError
 from mobilelab.runtimes import lite
 
 PLATFORMS = ("android", "ios")

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from mobilelab import measure, runtimes
 from mobilelab.apps import AppError
+from mobilelab.core.errors import MissingRuntimeError, ModelFileError, ShapeError
 from mobilelab.datasets import Dataset
-from mobilelab.errors import MissingRuntimeError, ModelFileError, ShapeError
 from mobilelab.runtimes import executorch, lite
 
 #: Largest difference of one input value that still is float32 rounding (values are about 1).

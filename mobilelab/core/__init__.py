@@ -1,1 +1,7 @@
-"""The vocabulary that every room of the house speaks: trees of tensors, examples and signatures."""
+"""What every room of the house speaks of: errors, trees of tensors, examples, signatures."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submodules=["errors", "signature", "terminal", "threads", "trees"]
+)

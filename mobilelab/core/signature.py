@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mobilelab.core.errors import ShapeError
 from mobilelab.core.trees import Tree, leaves, own
-from mobilelab.errors import ShapeError
 
 
 def dtype_name(dtype: torch.dtype) -> str:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from mobilelab.errors import ShapeError, StructureError
+from mobilelab.core.errors import ShapeError, StructureError
 
 #: A tensor, or a list, tuple, mapping or dataclass of trees.
 Tree = Any

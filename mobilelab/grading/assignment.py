@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from mobilelab.errors import MobileLabError
+from mobilelab.core.errors import MobileLabError
 from mobilelab.grading import trivial
 from mobilelab.grading.notebook import ONE_AT_A_TIME
 from mobilelab.grading.plain import same_name

@@ -24,7 +24,7 @@ import torch
 from distributed import Client, LocalCluster, as_completed
 from distributed.comm import get_address_host
 
-from mobilelab.errors import MobileLabError
+from mobilelab.core.errors import MobileLabError
 from mobilelab.grading import calibration
 from mobilelab.grading.assignment import Assignment
 from mobilelab.grading.gradebook import Gradebook

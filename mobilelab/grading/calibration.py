@@ -21,7 +21,7 @@ from pathlib import Path
 
 import platformdirs
 
-from mobilelab.errors import MobileLabError
+from mobilelab.core.errors import MobileLabError
 from mobilelab.grading.assignment import Assignment
 from mobilelab.grading.sandbox import Limits, Sandbox
 from mobilelab.grading.scorer import score

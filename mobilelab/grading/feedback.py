@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from mobilelab.errors import MobileLabError
+from mobilelab.core.errors import MobileLabError
 from mobilelab.grading.gradebook import Standing
 
 #: The most letters of one cell's output on the page.

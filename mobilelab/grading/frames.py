@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mobilelab.errors import MobileLabError
+from mobilelab.core.errors import MobileLabError
 
 #: The most bytes of JSON in one message, and the most blocks.
 LARGEST_JSON, MOST_BLOCKS = 2 * 2**20, 20_000

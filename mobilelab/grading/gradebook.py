@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from mobilelab.errors import MobileLabError
+from mobilelab.core.errors import MobileLabError
 from mobilelab.grading.assignment import Assignment
 from mobilelab.grading.scorer import fingerprint
 from mobilelab.grading.submissions import Submission

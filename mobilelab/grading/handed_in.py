@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from mobilelab.errors import MobileLabError
+from mobilelab.core.errors import MobileLabError
 from mobilelab.grading import notebook, release
 from mobilelab.grading.assignment import Assignment, ExerciseError
 from mobilelab.grading.plain import same_name

@@ -11,11 +11,11 @@ from typing import Any
 
 from IPython import get_ipython
 
-from mobilelab import progress
-from mobilelab.errors import ProgressError
+from mobilelab.core.errors import ProgressError
 from mobilelab.grading import answers, run_model
 from mobilelab.grading.plain import File, decode, encode
 from mobilelab.grading.tasks import Exercise, Facts, Outcome, Question, Reply, Run, Task, look
+from mobilelab.jupyter import progress
 
 #: Honest tries after which a task is explained.
 TRIES = 3

@@ -19,7 +19,7 @@ from typing import Any
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from mobilelab.errors import MobileLabError
+from mobilelab.core.errors import MobileLabError
 from mobilelab.grading.plain import clean
 
 #: The largest file, the most cells, and the most letters of source.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mobilelab.errors import MobileLabError
+from mobilelab.core.errors import MobileLabError
 from mobilelab.grading.gradebook import Standing
 from mobilelab.grading.plain import same_name
 

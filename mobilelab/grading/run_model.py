@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mobilelab.errors import MobileLabError
+from mobilelab.core.errors import MobileLabError
 from mobilelab.grading.frames import LARGEST, Reader, to_bytes
 from mobilelab.grading.plain import File, decode, encode
 from mobilelab.runtimes import lite

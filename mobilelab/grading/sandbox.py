@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import mobilelab
-from mobilelab.errors import MobileLabError
+from mobilelab.core.errors import MobileLabError
 from mobilelab.grading.frames import NotPlain, Reader, TooLarge, to_bytes
 
 #: Seconds that the imports inside a new sandbox may take.

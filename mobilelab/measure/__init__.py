@@ -8,13 +8,13 @@ Chapter 01 introduces each of these measures.
 
 from __future__ import annotations
 
+from mobilelab.core.threads import POOL_THREADS  # and makes the pool
 from mobilelab.measure.clocks import CLOCK, Clock, clock
 from mobilelab.measure.hosts import Host, host, on_this_host
 from mobilelab.measure.memory import PeakMemory, peak_by_shape, peak_memories, peak_memory
 from mobilelab.measure.records import Record, file_kb, record
 from mobilelab.measure.running import Predict, accuracy, answers, scores, writes
 from mobilelab.measure.timing import Ratio, Timing, latency, time_in_turn
-from mobilelab.threads import POOL_THREADS  # and makes the pool
 
 __all__ = [
     "CLOCK", "POOL_THREADS", "Clock", "Host", "PeakMemory", "Predict", "Ratio", "Record", "Timing",

@@ -9,7 +9,7 @@ import timeit
 from collections.abc import Callable
 from random import Random
 
-from mobilelab.errors import MeasureError
+from mobilelab.core.errors import MeasureError
 
 #: Environment variable: a test mode in which time passes faster or slower, see :class:`Clock`.
 CLOCK = "MOBILELAB_CLOCK"

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
+from mobilelab.core.errors import MeasureError
 from mobilelab.core.signature import Example
-from mobilelab.errors import MeasureError
 
 PROCESS = "mobilelab.measure._peak_process"
 

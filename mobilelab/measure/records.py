@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mobilelab.core.errors import MeasureError
 from mobilelab.core.trees import Tree
 from mobilelab.datasets import Split
-from mobilelab.errors import MeasureError
 from mobilelab.measure.hosts import Host, host
 from mobilelab.measure.memory import PeakMemory
+from mobilelab.measure.parity import Verdict, compare
 from mobilelab.measure.timing import Timing
-from mobilelab.parity import Verdict, compare
 from mobilelab.tasks import Classification, Metric, Task
 
 

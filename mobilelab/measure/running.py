@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mobilelab.core.errors import ModelWarning, ShapeError
 from mobilelab.core.signature import Example, described
 from mobilelab.core.trees import Answers, Tree, join, own
-from mobilelab.errors import ModelWarning, ShapeError
 
 Predict = Callable[[Tensor], Tensor]
 

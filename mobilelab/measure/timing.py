@@ -11,9 +11,9 @@ from uuid import uuid4
 
 import torch
 
+from mobilelab.core.errors import MeasureError
 from mobilelab.core.signature import Example
 from mobilelab.core.trees import Tree
-from mobilelab.errors import MeasureError
 from mobilelab.measure import clocks
 from mobilelab.measure.running import stateless
 
@@ -100,7 +100,7 @@ def time_in_turn(
     Args:
         calls: name to a function without arguments.
         threads: threads that torch may use inside a call. QNNPACK's and XNNPACK's kernels use
-            one in any case (see ``mobilelab.threads``).
+            one in any case (see ``mobilelab.core.threads``).
         warmup: calls of each before anything is counted.
         seconds: about how long each call may be measured for in all.
         most: number of samples at most, ``least`` at least. One sample is one call.

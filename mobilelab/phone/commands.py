@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from mobilelab.errors import MobileLabError
-from mobilelab.terminal import Terminal
+from mobilelab.core.errors import MobileLabError
+from mobilelab.core.terminal import Terminal
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -21,16 +21,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mobilelab import parity, runtimes
+from mobilelab import runtimes
+from mobilelab.core.errors import ModelFileError, ShapeError
 from mobilelab.core.trees import join, leaves, own
-from mobilelab.errors import ModelFileError, ShapeError
+from mobilelab.measure import parity
 from mobilelab.phone.machine import Phone, Refused
 from mobilelab.runtimes import lite
 from mobilelab.tasks import Classification, Task
 
 #: Relative L2 error up to which float32 scores of the two count as the same answers. Looser than
 #: what was measured for the course's network (4e-7), and a hundred times tighter than the
-#: bound for conversions in :data:`mobilelab.parity.SAME`: here nothing was converted.
+#: bound for conversions in :data:`mobilelab.measure.parity.SAME`: here nothing was converted.
 FLOAT_BOUND = 1e-6
 
 
@@ -114,7 +115,7 @@ def compare(
             ``None`` where they are not known.
         phone: where to run it.
         batch_size: examples per inference, on both sides; ``None`` for all at once.
-        task: how answers are compared; without it, see :func:`mobilelab.parity.compare`.
+        task: how answers are compared; without it, see :func:`mobilelab.measure.parity.compare`.
 
     Raises:
         ModelFileError: if the file is missing, damaged, or not a ``.ptl``, or if this computer's

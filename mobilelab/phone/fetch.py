@@ -39,8 +39,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from mobilelab.errors import MobileLabError
-from mobilelab.terminal import Terminal
+from mobilelab.core.errors import MobileLabError
+from mobilelab.core.terminal import Terminal
 
 LOCK = Path(__file__).with_name("lock.json")
 DEBIAN = "https://deb.debian.org/debian/"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from mobilelab.errors import ModelFileError
+from mobilelab.core.errors import ModelFileError
 from mobilelab.runtimes.base import Session, quiet
 
 __all__ = ["Session", "kind", "known", "load", "quiet"]
@@ -22,12 +22,12 @@ def known() -> tuple[str, ...]:
 
 
 def kind(path: str | Path) -> type[Session]:
-    """The class that loads a file, by its ending.
+    """The class that loads a file, by its ending, which alone will do, too.
 
     Raises:
         ModelFileError: if no runtime is known for the ending.
     """
-    suffix = Path(path).suffix
+    suffix = Path(path).suffix or Path(path).name
     for entry in entry_points(group=__name__, name=suffix.removeprefix(".")):
         return entry.load()
     raise ModelFileError(

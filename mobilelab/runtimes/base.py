@@ -19,9 +19,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from mobilelab.core.errors import MissingRuntimeError, ModelFileError, ShapeError
 from mobilelab.core.signature import Example, Port, Signature, described, dtype_name
 from mobilelab.core.trees import Tree, join, leaves, own
-from mobilelab.errors import MissingRuntimeError, ModelFileError, ShapeError
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import pickle
 
 import torch
 
+from mobilelab.core.errors import ModelFileError
 from mobilelab.core.signature import Example, Port, Signature
 from mobilelab.core.trees import Tree
-from mobilelab.errors import ModelFileError
 from mobilelab.models import TinyMobileNet
 from mobilelab.runtimes.base import Inside, Session, content
 

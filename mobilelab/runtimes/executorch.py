@@ -25,9 +25,9 @@ from weakref import WeakSet
 import torch
 from torch import Tensor
 
+from mobilelab.core.errors import MeasureError, ModelFileError, ShapeError
 from mobilelab.core.signature import Example, Port, Signature, described
 from mobilelab.core.trees import Tree
-from mobilelab.errors import MeasureError, ModelFileError, ShapeError
 from mobilelab.runtimes.base import Inside, Session, content, imported, quiet
 
 _WIDTHS = {"fp32": 4, "fp16": 2, "qint8": 1, "qcint8": 1, "qint32": 4, "qcint32": 4}

@@ -21,12 +21,12 @@ import torch.jit.mobile
 from torch import Tensor
 from torch.jit.mobile import LiteScriptModule
 
+from mobilelab.core.errors import MeasureError, ModelFileError, ShapeError
 from mobilelab.core.signature import Example
+from mobilelab.core.threads import POOL_SIZE, POOL_THREADS
 from mobilelab.core.trees import Tree
-from mobilelab.errors import MeasureError, ModelFileError, ShapeError
 from mobilelab.runtimes.base import Inside, Session, first_line
 from mobilelab.runtimes.torchscript import refused, schema_names, written
-from mobilelab.threads import POOL_SIZE, POOL_THREADS
 
 #: torch's storage classes, as a ``.ptl`` names them: element type and bytes per element
 _STORAGES = {
@@ -192,8 +192,8 @@ def inspect(path: str | Path) -> LiteFile:
 class LiteSession(Session):
     """A ``.ptl``, behind the interface that all runtimes of the course share.
 
-    torch sizes the kernels' pool of threads once per process (``mobilelab.threads`` makes it 1, or
-    what ``MOBILELAB_POOL_THREADS`` says), so ``threads`` has to agree with it.
+    torch sizes the kernels' pool of threads once per process (``mobilelab.core.threads`` makes it
+    1, or what ``MOBILELAB_POOL_THREADS`` says), so ``threads`` has to agree with it.
     """
 
     runtime = "lite interpreter"

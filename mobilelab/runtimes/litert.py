@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from mobilelab.core.errors import ModelFileError, ShapeError
 from mobilelab.core.signature import Example, Port, Signature, described
 from mobilelab.core.trees import Tree
-from mobilelab.errors import ModelFileError, ShapeError
 from mobilelab.runtimes.base import Inside, Session, content, first_line, imported, quiet
 
 #: Entry of the interpreter's list that stands for a part handed to a delegate.

@@ -8,9 +8,9 @@ from functools import cached_property
 
 import torch
 
+from mobilelab.core.errors import ModelFileError, ShapeError
 from mobilelab.core.signature import Example, described, dtype_name
 from mobilelab.core.trees import Tree
-from mobilelab.errors import ModelFileError, ShapeError
 from mobilelab.runtimes.base import Inside, Session, content, first_line
 
 #: Operators whose result is a view of their first argument.

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from mobilelab.core.errors import StructureError
 from mobilelab.core.trees import Answers, Tree, leaves
-from mobilelab.errors import StructureError
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mobilelab.core.errors import StructureError
 from mobilelab.core.trees import Answers, Tree, leaves
-from mobilelab.errors import StructureError
 from mobilelab.tasks.base import Metric, Task, each
 
 

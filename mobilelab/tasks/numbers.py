@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from mobilelab.core.errors import ShapeError
 from mobilelab.core.trees import Tree, leaves, plain
-from mobilelab.errors import ShapeError
 from mobilelab.tasks.base import USED, Bounds, Metric, Task, joined, leaf_of
 
 

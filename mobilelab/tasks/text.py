@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from mobilelab.core.errors import ShapeError
 from mobilelab.core.trees import Tree, plain
-from mobilelab.errors import ShapeError
 from mobilelab.tasks.base import Metric, Task, each, joined, leaf_of
 from mobilelab.tasks.numbers import Classification
 

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from playwright.sync_api import expect
 
-from mobilelab import successors, variants
+from mobilelab.recipes import successors, variants
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHOTS = ROOT / "out" / "screenshots"
@@ -51,7 +51,9 @@ def opened(server, name, *cells):
 LOADED = """
 import torch
 from pathlib import Path
-from mobilelab import datasets, measure, models, report, successors, variants
+from mobilelab import datasets, measure, models
+from mobilelab.measure import report
+from mobilelab.recipes import successors, variants
 from mobilelab import runtimes
 data, model, quick, seed = datasets.load("digits"), models.load_trained(), True, 0
 torch.set_num_threads(1)
@@ -334,7 +336,7 @@ def test_stored_notebook_shows_picture_and_table_without_running(server, page, a
 def test_callback_that_raises_is_shown_in_the_explorer(server, page):
     source = """
 import ipywidgets
-from mobilelab.widgets.base import Explorer, View, axes, canvas
+from mobilelab.course.widgets.base import Explorer, View, axes, canvas
 class Touchy(Explorer):
     def __init__(self):
         super().__init__()

@@ -1,0 +1,296 @@
+"""``mobilelab secret``, ``release`` and ``grade``: homework on the command line.
+
+torch and all that needs it is imported inside the commands, so that ``mobilelab doctor`` works
+where torch does not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mobilelab.core.errors import MobileLabError
+from mobilelab.core.terminal import Terminal, colored
+from mobilelab.grading import lean
+
+if TYPE_CHECKING:
+    from mobilelab.grading.assignment import Assignment
+    from mobilelab.grading.gradebook import Standing
+    from mobilelab.grading.sandbox import Sandbox
+    from mobilelab.grading.submissions import Remark
+
+
+class HomeworkError(MobileLabError):
+    """A command was given what it cannot use."""
+
+
+def secret(path: Annotated[Path, typer.Argument(help="The file to make.")]) -> None:
+    """Make a class secret: students' parameters and hidden inputs follow from it. Keep it."""
+    try:
+        with path.open("x", encoding="ascii") as file:
+            path.chmod(0o600)
+            file.write(secrets.token_hex(32) + "\n")
+    except FileExistsError as error:
+        raise HomeworkError(f"{path} is there already; a class has one secret.") from error
+    except OSError as error:
+        raise HomeworkError(f"Cannot write {path}: {error.strerror}.") from error
+    Terminal().print(f"Wrote {path}. Keep it where students do not see it, and keep a copy.")
+
+
+def _secret(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        content = path.read_bytes().strip()
+    except OSError as error:
+        raise HomeworkError(
+            f"Cannot read the class secret {path}: {error.strerror}; `mobilelab secret` makes one."
+        ) from error
+    if len(content) < 16:
+        raise HomeworkError(f"The secret in {path} is too short; `mobilelab secret` makes one.")
+    return content
+
+
+def hand_out(
+    exercise: Annotated[Path, typer.Argument(help="The exercise's folder.")],
+    out: Annotated[Path | None, typer.Option(help="Where to; the exercise's own folder.")] = None,
+    roster: Annotated[
+        Path | None, typer.Option(help="CSV, ids in the first column: a folder for each student.")
+    ] = None,
+    secret: Annotated[Path | None, typer.Option(help="The class secret.")] = None,
+) -> None:
+    """Make the students' notebook from the solution notebook."""
+    from mobilelab.grading import release, submissions
+    from mobilelab.grading.assignment import Assignment
+
+    assignment = Assignment.load(exercise)
+    students = None
+    if roster is not None:
+        key = _secret(secret)
+        if key is None:
+            raise HomeworkError(
+                "Parameters of one's own need --secret; `mobilelab secret` makes it."
+            )
+        ids = sorted(set(submissions.read_roster(roster).values()))
+        students = {student: assignment.parameters(key, student) for student in ids}
+        if out is None:
+            raise HomeworkError("Name the folder for the students' notebooks with --out.")
+    written = release.write(assignment, out or exercise, students)
+    Terminal().print(
+        f"Wrote {len(written)} notebook{'s' if len(written) != 1 else ''}: {written[0]}"
+    )
+
+
+def grade(
+    context: typer.Context,
+    exercise: Annotated[Path, typer.Argument(help="The exercise's folder.")],
+    handed_in: Annotated[
+        Path,
+        typer.Argument(help="Folder of notebooks or of student folders, zip, or one notebook."),
+    ],
+    out: Annotated[Path, typer.Option(help="The gradebook.")] = Path("gradebook.db"),
+    secret: Annotated[Path | None, typer.Option(help="The class secret.")] = None,
+    roster: Annotated[
+        Path | None, typer.Option(help="CSV: id first, then any names the platforms use.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--feedback", help="Folder for the pages.")] = None,
+    report: Annotated[Path | None, typer.Option(help="The class report, an HTML file.")] = None,
+    canvas: Annotated[
+        Path | None, typer.Option(help="Gradebook exported from Canvas; see --canvas-column.")
+    ] = None,
+    canvas_column: Annotated[str, typer.Option(help="Header of the assignment in it.")] = "",
+    moodle: Annotated[Path | None, typer.Option(help="Grading worksheet from Moodle.")] = None,
+    gradescope: Annotated[Path | None, typer.Option(help="Folder for results.json.")] = None,
+    due: Annotated[str | None, typer.Option(help="When it was due, as 2026-11-30T23:59.")] = None,
+    times: Annotated[Path | None, typer.Option(help="CSV: student, time of handing in.")] = None,
+    free_days: Annotated[int, typer.Option(help="Late days that cost nothing.")] = 0,
+    per_day: Annotated[float, typer.Option(help="Percent taken off per further day.")] = 10.0,
+    attempts: Annotated[str, typer.Option(help="Which attempt counts: last or best.")] = "last",
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
+    workers: Annotated[
+        int, typer.Option(help="Local worker processes; 0 uses threads of this one.")
+    ] = 0,
+    again: Annotated[bool, typer.Option("--again", help="Judge also what is known.")] = False,
+    recalibrate: Annotated[
+        bool, typer.Option("--recalibrate", help="Time the solution again; the limits follow it.")
+    ] = False,
+    no_sandbox: Annotated[
+        bool, typer.Option("--no-sandbox", help="Run the notebooks unprotected.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what the grader sees; keep nothing.")
+    ] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Grade also if nobody has the notebooks' parameters.")
+    ] = False,
+) -> None:
+    """Grade what was handed in."""
+    place = None if workers or scheduler else _early_sandbox(context, exercise, not no_sandbox)
+    with lean.imports():
+        from mobilelab.grading import batch, submissions
+        from mobilelab.grading import handed_in as before
+        from mobilelab.grading import policy as rules
+        from mobilelab.grading.assignment import Assignment
+        from mobilelab.grading.gradebook import Gradebook
+
+    console = Terminal()
+    when = submissions.parse_time(due) if due else None
+    policy = rules.Policy(when, free_days, per_day, attempts)
+    if place:
+        batch.use(place)
+    assignment = Assignment.load(exercise, hidden=not dry_run)
+    names = submissions.read_roster(roster) if roster else None
+    handed_in_at = submissions.read_times(times, names) if times else None
+    found, remarks = submissions.find(handed_in, assignment.name, names)
+    key = _secret(secret)
+    if not dry_run:
+        found, copies = before.without_copies(assignment, found)
+        others = before.check_parameters(assignment, found, key, names, anyway=anyway)
+        remarks = sorted([*remarks, *copies, *others], key=lambda remark: remark.path)
+    if no_sandbox:
+        told = "these notebooks run with all that you may do."
+        console.print(colored("bold red", "No sandbox:", told))
+    book = Gradebook(":memory:" if dry_run else out)  # a dry run leaves nothing behind
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=not sys.stdout.isatty()) as progress:
+        bar = progress.add_task("grading", total=None)
+        summary = batch.grade(
+            assignment, found, book, secret=key, sealed=not no_sandbox, scheduler=scheduler,
+            workers=workers, again=again, recalibrate=recalibrate,
+            parameters=partial(before.own_parameters, assignment) if dry_run else None,
+            on_step=lambda done, of, path: progress.update(bar, completed=done, total=of),
+        )  # fmt: skip
+    standings = [
+        standing
+        for submission in found
+        if (standing := book.standing(assignment, submission, key)) is not None
+    ]
+    book.close()
+    chosen = rules.grades(standings, policy, handed_in_at)
+    attempts_made = rules.attempts(standings, chosen, policy)
+    if summary.limits:
+        console.print(summary.limits, soft_wrap=True)
+    if dry_run:
+        _what_it_sees(console, chosen)
+        return
+    console.print(
+        f"{summary.graded} graded now, {summary.known} known, {len(chosen)} students, "
+        f"gradebook {out}."
+    )
+    absent = sorted(set((names or {}).values()) - {s.student for s in found})
+    for remark in remarks:
+        console.print(colored("yellow", f"{remark.path}:", remark.text), soft_wrap=True)
+    if absent:
+        console.print(colored("yellow", "Nothing handed in:", ", ".join(absent)), soft_wrap=True)
+    for path, reason in summary.failed:
+        console.print(colored("red", "Not judged:", f"{path}: {reason}"), soft_wrap=True)
+    _overview(console, chosen)
+    _hand_back(
+        console, assignment, chosen, names, remarks, absent, attempts_made, html=html,
+        report=report, canvas=canvas, canvas_column=canvas_column, moodle=moodle,
+        gradescope=gradescope,
+    )  # fmt: skip
+    if summary.failed:
+        console.print("Run the same command again to try those once more.")
+        raise typer.Exit(1)
+
+
+def _early_sandbox(context: typer.Context, exercise: Path, sealed: bool) -> Sandbox | None:
+    """A sandbox that imports torch while this process does; its lack is reported when it is due."""
+    from mobilelab.grading.imports import modules_of
+    from mobilelab.grading.sandbox import NoSandbox, Sandbox
+
+    with contextlib.suppress(NoSandbox):
+        place = Sandbox(modules_of(exercise), sealed=sealed)
+        context.call_on_close(place.close)
+        place.start()
+        return place
+    return None
+
+
+def _overview(console: Terminal, chosen: list[Standing]) -> None:
+    from mobilelab.grading import class_report
+
+    table = Table()
+    for name in ("task", "mean", "of", "most missed"):
+        table.add_column(name)
+    for line in class_report.task_lines(chosen):
+        table.add_row(line.title, f"{line.mean:.2f}", f"{line.most:g}", line.missed)
+    console.print(table)
+
+
+def _hand_back(
+    console: Terminal, assignment: Assignment, chosen: list[Standing], names: dict | None,
+    remarks: list[Remark], absent: list[str], attempts: list[tuple[Standing, str]], *,
+    html: Path | None, report: Path | None, canvas: Path | None, canvas_column: str,
+    moodle: Path | None, gradescope: Path | None,
+) -> None:  # fmt: skip
+    from mobilelab.grading import class_report, feedback, lms, release
+
+    title = assignment.exercise.title
+    by_student = {standing.student: standing for standing in chosen}
+    if html:
+        console.print(f"Feedback: {feedback.write(html, title, chosen)} pages in {html}.")
+    if report:
+        given = [c.source for c in release.student_notebook(assignment).cells]
+        solved = [c.source for c in release.solution(assignment).cells if c.cell_type == "code"]
+        given.append(assignment.files["checks.py"].decode())
+        pairs = class_report.alike(chosen, given, solved)
+        try:
+            page = class_report.to_html(title, chosen, pairs, remarks, absent, attempts)
+            report.write_text(page, encoding="utf-8")
+        except OSError as error:
+            raise feedback.FeedbackError(f"Cannot write {report}: {error.strerror}.") from error
+        console.print(f"Class report: {report}.")
+    for platform, source in (("Canvas", canvas), ("Moodle", moodle)):
+        if source is None:
+            continue
+        target = source.with_name(f"{source.stem}-filled.csv")
+        if platform == "Canvas":
+            column = canvas_column or title
+            filled, unknown = lms.canvas(source, target, column, by_student, names)
+        else:
+            filled, unknown = lms.moodle(source, target, by_student, names)
+        console.print(f"{platform}: {filled} grades filled in, {target}.")
+        if unknown:
+            told = f"{platform} does not know:"
+            console.print(colored("yellow", told, ", ".join(unknown)), soft_wrap=True)
+    if gradescope:
+        lms.write_gradescope(gradescope, by_student)
+        console.print(f"Gradescope: {len(by_student)} results.json below {gradescope}.")
+
+
+def _what_it_sees(console: Terminal, chosen: list[Standing]) -> None:
+    """A student's view: every public case, how each task and each cell ended."""
+    for standing in chosen:
+        console.rule(standing.path)
+        if standing.message:
+            console.print(colored("red", f"{standing.end}:", standing.message), soft_wrap=True)
+        table = Table()
+        for name in ("task", "end", "public cases", "what to look at"):
+            table.add_column(name, overflow="fold")
+        for task in standing.tasks.values():
+            cases = [case for case in task["cases"] if case["public"]]
+            wrong = [f"{c['name']}: expected {c['expected']}, got {c['got']}"
+                     for c in cases if not c["ok"]]  # fmt: skip
+            table.add_row(
+                task["title"], task["end"], f"{len(cases) - len(wrong)} of {len(cases)} right",
+                "\n".join([task["message"], *wrong[:2]]).strip(),
+            )  # fmt: skip
+        console.print(table)
+        for cell in standing.cells:
+            if cell["outcome"] not in ("ok", "todo"):
+                said = f"Cell {cell['place'] + 1}: {cell['outcome']}. {cell['error']}"
+                console.print(said, soft_wrap=True)
+    console.print("Public cases only: the grader's hidden ones decide the points.")

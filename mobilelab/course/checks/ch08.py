@@ -1,0 +1,215 @@
+"""Checks for the exercises of chapter 08, the way on."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mobilelab import runtimes
+from mobilelab.course.checks import Case, Check, verify
+from mobilelab.measure.parity import compare
+from mobilelab.recipes import successors
+
+
+def check_shares(shares: Mapping[str, float], runs: Mapping[str, runtimes.Model]) -> Check:
+    """08.1: the share of operators that a delegate took, by file."""
+    cases = []
+    for name, run in runs.items():
+        if run.suffix == ".ptl":
+            continue
+        inside = run.inspect()
+        own = sum(inside.operators.values())
+        taken = sum(n for ops in inside.delegates.values() for n in ops.values())
+        hint = (
+            "Without a partitioner nothing is delegated, so the share is 0."
+            if not taken
+            else "Delegated operators over all operators: those of the delegates and the "
+            "runtime's own."
+        )
+        cases.append(
+            Case(
+                name,
+                lambda name=name: None if not shares else float(shares[name]),
+                taken / (own + taken),
+                hint,
+                tolerance=1e-6,
+            )
+        )
+    return verify("Exercise 08.1", cases, given=True)
+
+
+def check_door(door: Callable[[Tensor, Sequence[float], Sequence[float]], Tensor]) -> Check:
+    """08.2: from a camera's bytes to what a program may be given."""
+    generator = torch.Generator().manual_seed(8)
+    picture = torch.randint(0, 256, (6, 4, 3), dtype=torch.uint8, generator=generator)
+    mean, std = [0.5, 0.4, 0.3], [0.2, 0.25, 0.5]
+    expected = torch.empty(1, 3, 6, 4)
+    for channel in range(3):
+        scaled = picture[:, :, channel].float() / 255
+        expected[0, channel] = (scaled - mean[channel]) / std[channel]
+    before = picture.clone()
+
+    def made() -> Tensor | None:
+        return door(picture, mean, std)
+
+    def ask(question: Callable[[Tensor], object]) -> Callable[[], object]:
+        def answer() -> object:
+            got = made()
+            return None if got is None else question(got)
+
+        return answer
+
+    return verify(
+        "Exercise 08.2",
+        [
+            Case(
+                "its shape",
+                ask(lambda x: tuple(x.shape)),
+                (1, 3, 6, 4),
+                "Channels first, and one axis more in front for the batch.",
+            ),
+            Case(
+                "its type",
+                ask(lambda x: str(x.dtype)),
+                "torch.float32",
+                "Bytes cannot hold 0.5. Convert before you divide; float64 is refused.",
+            ),
+            Case(
+                "its numbers",
+                made,
+                expected,
+                "Divide by 255, then subtract the channel's mean, then divide by its std. "
+                "`view` or `reshape` in place of `permute` shuffles the pixels.",
+                tolerance=1e-5,
+            ),
+            Case(
+                "its memory",
+                ask(lambda x: x.is_contiguous()),
+                True,
+                "A permuted tensor keeps the camera's order in memory, and so does arithmetic with "
+                "it. End with `.contiguous()`.",
+            ),
+            Case(
+                "the picture afterwards",
+                ask(lambda x: torch.equal(picture, before)),
+                True,
+                "The caller's picture must stay as it was; operations that end in `_` change it.",
+            ),
+        ],
+    )
+
+
+class Doorman(nn.Module):
+    """What exercise 08.3 ports: ``(1, 1, 16, 16)`` to ``(1, 4)``, one image at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        conv = nn.Conv2d(1, 8, 3, stride=2, padding=1, bias=False)
+        self.net = nn.Sequential(conv, nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(2))
+        self.drop = nn.Dropout(0.5)
+        self.head = nn.Linear(32, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Four scores of one image."""
+        if x.mean() < 0.5:  # a dark image
+            x = x * 2
+        x = self.net(x).view(1, 32)
+        return self.head(self.drop(x))
+
+
+def _trained() -> Doorman:
+    """A doorman whose BatchNorm has seen images, in training mode."""
+    with torch.random.fork_rng():
+        torch.manual_seed(83)
+        old = Doorman()
+        with torch.no_grad():
+            for _ in range(10):
+                old.net(torch.rand(32, 1, 16, 16))
+    return old.train()
+
+
+def check_port(port: Callable[[Doorman], nn.Module]) -> Check:
+    """08.3: a network with a branch, a fixed batch and a Dropout, ported."""
+    generator = torch.Generator().manual_seed(84)
+    images = torch.rand(32, 1, 16, 16, generator=generator)
+    images *= torch.linspace(0.3, 1.7, 32)[torch.randperm(32, generator=generator)].view(
+        -1, 1, 1, 1
+    )
+    right = _trained().eval()
+    with torch.no_grad():
+        expected = torch.cat([right(image) for image in images.split(1)])
+    bright, dark = images.mean((1, 2, 3)).argmax().item(), images.mean((1, 2, 3)).argmin().item()
+    made: list[nn.Module] = []
+
+    def ported() -> nn.Module:
+        if not made:
+            made.append(port(_trained()))
+        return made[0]
+
+    def answers(which: slice | int) -> Callable[[], Tensor]:
+        def run() -> Tensor:
+            chosen = images[which : which + 1] if isinstance(which, int) else images[which]
+            with torch.no_grad():
+                return ported()(chosen)
+
+        return run
+
+    batch = {0: torch.export.Dim("batch", min=1, max=32)}
+    programs: list[bytes] = []
+
+    def exports() -> bool:
+        torch.export.export(ported(), (images[:17],), dynamic_shapes=(batch,))
+        return True
+
+    def in_the_runtime(n: int) -> Callable[[], bool]:
+        def run() -> bool:
+            if not programs:
+                programs.append(
+                    successors.to_executorch(ported(), images[:17], dynamic_shapes=(batch,))
+                )
+            with tempfile.TemporaryDirectory(prefix="mobilelab-") as folder:
+                path = Path(folder) / "ported.pte"
+                path.write_bytes(programs[0])
+                got = runtimes.load(path).execute(images[:n])
+            return compare(expected[:n], got).verdict == "same"
+
+        return run
+
+    mixed = (
+        "Each image by itself is dark or not. The mean of a whole batch is another number; "
+        "take the mean over channels, rows and columns, with `keepdim=True`."
+    )
+    return verify(
+        "Exercise 08.3",
+        [
+            Case(
+                "a bright image",
+                answers(bright),
+                expected[bright : bright + 1],
+                "Same weights, and `eval()`: BatchNorm uses what it has seen, Dropout does "
+                "nothing.",
+                tolerance=1e-4,
+            ),
+            Case(
+                "a dark image",
+                answers(dark),
+                expected[dark : dark + 1],
+                "An image with a mean below 0.5 is doubled before anything else.",
+                tolerance=1e-4,
+            ),
+            Case("32 images at once", answers(slice(None)), expected, mixed, tolerance=1e-4),
+            Case(
+                "torch.export with a dynamic batch",
+                exports,
+                True,
+                "No `if` on numbers (torch.where), no fixed batch (flatten(1)).",
+            ),
+            Case("1 image in ExecuTorch", in_the_runtime(1), True, mixed),
+            Case("5 images in ExecuTorch", in_the_runtime(5), True, mixed),
+            Case("32 images in ExecuTorch", in_the_runtime(32), True, mixed),
+        ],
+    )

@@ -1,0 +1,221 @@
+"""Same answers? The comparison that comes before size and speed.
+
+Every conversion in the course is followed by ``compare(reference, candidate)``: answers of
+the float model against answers of whatever it was turned into, on the same real inputs.
+Chapter 02 introduces it on class scores. It takes any tree of tensors, leaf by leaf.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from mobilelab.core.errors import ShapeError, StructureError
+from mobilelab.core.signature import dtype_name
+from mobilelab.core.trees import Answers, Tree, equal, leaves, plain
+from mobilelab.tasks import DECIDED, Bounds, Task, each, guess
+
+#: Relative L2 error up to which two float computations count as the same answers.
+SAME = DECIDED.same
+
+
+class Verdict(str, Enum):
+    """What a comparison comes to."""
+
+    SAME = "same"
+    """Float rounding only."""
+    CLOSE = "close"
+    """As near as a quantized or pruned model may be."""
+    DIFFERENT = "DIFFERENT"
+
+    __str__ = str.__str__
+    __hash__ = str.__hash__  # found in a dictionary by its word
+
+    @property
+    def ok(self) -> bool:
+        """Whether the answers may be used in the reference's place."""
+        return self is not Verdict.DIFFERENT
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """How far one leaf of the candidate's answers is from the reference's, over all examples."""
+
+    path: str
+    """Where it is in the tree; empty for an answer that is one tensor."""
+    dtype: str
+    """Element type in the reference."""
+    max_abs: float
+    """Largest absolute difference of any single element, in the unit of the answers."""
+    rel_l2: float
+    """L2 norm of the difference over the L2 norm of the reference; 0 is equal, 1 is as wrong
+    as answering zero every time. Infinite where NaN or infinity stand in other places."""
+    equal: float
+    """Share of elements, 0 to 1, that are exactly equal."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it holds counts (integers, booleans), for which only equal is near."""
+        kind = getattr(torch, self.dtype)
+        return not (kind.is_floating_point or kind.is_complex or "q" in self.dtype)
+
+    def verdict(self, bounds: Bounds) -> Verdict:
+        """``same`` or ``close`` by the error, or by the share of equal elements for counts."""
+        if self.counts:
+            near = self.equal >= bounds.agree
+            return Verdict.SAME if self.equal == 1 else Verdict.CLOSE if near else Verdict.DIFFERENT
+        near = self.rel_l2 <= bounds.close
+        same = self.rel_l2 <= bounds.same
+        return Verdict.SAME if same else Verdict.CLOSE if near else Verdict.DIFFERENT
+
+
+@dataclass(frozen=True, repr=False)
+class Parity:
+    """How far a candidate's answers are from the reference's."""
+
+    max_abs: float
+    """Largest absolute difference of any single element, in the unit of the answers."""
+    rel_l2: float
+    """The largest relative L2 error of any leaf, see :class:`Leaf`; NaN, as ``max_abs``, where
+    answers differ in number and only decisions could be compared."""
+    agreement: float
+    """Share of decisions, 0 to 1, that both take alike."""
+    inputs: int
+    """Number of decisions compared; in a classification, of inputs."""
+    leaves: tuple[Leaf, ...]
+    decisions: str = "predictions"
+    """What was counted."""
+    bounds: Bounds = DECIDED
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the worst leaf and of the decisions."""
+        verdicts = [leaf.verdict(self.bounds) for leaf in self.leaves] or [Verdict.CLOSE]
+        if Verdict.DIFFERENT in verdicts or self.agreement < self.bounds.agree:
+            return Verdict.DIFFERENT
+        exact = set(verdicts) == {Verdict.SAME} and self.agreement == 1.0
+        return Verdict.SAME if exact else Verdict.CLOSE
+
+    @property
+    def worst(self) -> Leaf | None:
+        """The leaf that decides the verdict; ``None`` where only decisions were compared."""
+        order = list(Verdict)
+        return max(
+            self.leaves,
+            key=lambda leaf: (order.index(leaf.verdict(self.bounds)), leaf.rel_l2),
+            default=None,
+        )
+
+    def __repr__(self) -> str:
+        agree = f"{self.agreement:.1%} of {self.inputs} {self.decisions} agree"
+        if self.worst is None:
+            return f"{self.verdict}: {agree}"
+        many = f" ({self.worst.path}, the worst of {len(self.leaves)})"
+        return (
+            f"{self.verdict}: relative error {self.rel_l2:.1e}, largest difference "
+            f"{self.max_abs:.1e}{many if len(self.leaves) > 1 else ''}, {agree}"
+        )
+
+
+def compare(reference: Tree, candidate: Tree, task: Task | None = None) -> Parity:
+    """Compare a candidate's answers with the reference's.
+
+    Args:
+        reference: answers of the float model: a tensor such as class scores ``(n, classes)``, a
+            tree of tensors with the examples on the first axis, or an
+            :class:`~mobilelab.core.trees.Answers` list with a tree for each example.
+        candidate: answers of the converted model to the same inputs, with the same leaves. Where
+            it has a tuple or list of as many leaves under other names, as files without names
+            give it, they are taken in their order.
+        task: what the answers are for (:mod:`mobilelab.tasks`). Without one it is guessed from
+            their shape, see :func:`mobilelab.tasks.guess`.
+
+    Returns:
+        Errors of each leaf, agreement and a verdict. NaN is equal to NaN and -inf to -inf, as a
+        masked score is; where only one side has them the error is infinite. Complex numbers
+        count as pairs, quantized tensors as the floats that they stand for, and an empty leaf
+        is equal to an empty leaf.
+
+    Raises:
+        StructureError: if the two do not have the same leaves.
+        ShapeError: if two leaves have different shapes, or there is nothing to compare.
+    """
+    ours, theirs = each(reference), each(candidate)
+    if len(ours) != len(theirs) or not ours:
+        raise ShapeError(
+            f"There are answers to {len(ours)} and to {len(theirs)} examples; run both models on "
+            "the same ones, at least one."
+        )
+    task = guess(reference) if task is None else task
+    theirs = [_named_like(a, b) for a, b in zip(ours, theirs, strict=True)]
+    pairs = [(leaves(a), leaves(b)) for a, b in zip(ours, theirs, strict=True)]
+    if not any(leaf.numel() for tree, _ in pairs for leaf in tree.values()):
+        shapes = [tuple(leaf.shape) for leaf in pairs[0][0].values()]
+        raise ShapeError(f"There is nothing to compare in answers of shape {shapes}.")
+    sized = all(a[path].shape == b[path].shape for a, b in pairs for path in a)
+    found: tuple[Leaf, ...] = ()
+    if task.same_shapes or sized:
+        found = tuple(_leaf(path, [(a[path], b[path]) for a, b in pairs]) for path in pairs[0][0])
+    if not task.same_shapes and any(leaf.verdict(task.bounds) != "same" for leaf in found):
+        found = ()  # boxes in another order are the same boxes: only decisions can be compared
+    share, total = task.agree(Answers(ours), Answers(theirs))
+    measured = [leaf for leaf in found if not leaf.counts] or found
+    return Parity(
+        max_abs=max((leaf.max_abs for leaf in measured), default=math.nan),
+        rel_l2=max((leaf.rel_l2 for leaf in measured), default=math.nan),
+        agreement=share,
+        inputs=total,
+        leaves=found,
+        decisions=task.decisions,
+        bounds=task.bounds,
+    )
+
+
+def _named_like(reference: Tree, candidate: Tree) -> Tree:
+    """The candidate with the reference's names, where it has the same leaves in order."""
+    ours, theirs = leaves(reference), leaves(candidate)
+    if ours.keys() == theirs.keys():
+        return candidate
+    if isinstance(candidate, (list, tuple, Tensor)) and len(ours) == len(theirs):
+        return dict(zip(ours, theirs.values(), strict=True))
+
+    def listed(names: object) -> str:
+        return ", ".join(name or "one tensor" for name in names) or "nothing"  # type: ignore[attr-defined]
+
+    raise StructureError(
+        f"The reference answers with {listed(ours)}, the candidate with {listed(theirs)}; choose "
+        "the leaves that belong together."
+    )
+
+
+def _leaf(path: str, pairs: Sequence[tuple[Tensor, Tensor]]) -> Leaf:
+    """One leaf over all examples."""
+    largest, difference, size, alike, elements = 0.0, 0.0, 0.0, 0, 0
+    for ours, theirs in pairs:
+        if ours.shape != theirs.shape:
+            called = f" of {path!r}" if path else ""
+            raise ShapeError(
+                f"Parity needs answers of one shape, but the reference's{called} have "
+                f"{tuple(ours.shape)} and the candidate's {tuple(theirs.shape)}; run both models "
+                "on the same batch."
+            )
+        same = equal(ours, theirs)
+        alike, elements = alike + int(same.sum()), elements + same.numel()
+        a, b = plain(ours), plain(theirs)
+        b = b if b.shape == a.shape else b.reshape(-1).new_full(a.shape, math.nan)
+        finite = a.isfinite() & b.isfinite()
+        if not (finite | (a == b) | (a.isnan() & b.isnan())).all():
+            largest = difference = math.inf
+        gap, whole = (a - b)[finite], a[finite]
+        if gap.numel():
+            largest = max(largest, gap.abs().max().item())
+        difference += gap.square().sum().item()
+        size += whole.square().sum().item()
+    error = math.sqrt(difference / size) if size else (math.inf if difference else 0.0)
+    dtype = dtype_name(pairs[0][0].dtype)
+    return Leaf(path, dtype, largest, error, alike / elements if elements else 1.0)

@@ -1,0 +1,269 @@
+"""The same network for the runtimes that came after PyTorch Mobile, as named variants.
+
+Chapter 08 spells each of these recipes out. Here they stand behind the interface of ``variants``,
+so that what measures, compares and draws the walk does the same for them.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mobilelab import measure
+from mobilelab.core.errors import ExportError, MobileLabError
+from mobilelab.core.signature import Example
+from mobilelab.core.trees import is_plain, leaves
+from mobilelab.datasets import Dataset
+from mobilelab.models import TinyMobileNet
+from mobilelab.recipes.variants import Variant, once
+from mobilelab.runtimes.base import first_line, imported, quiet
+from mobilelab.runtimes.executorch import with_flatc
+
+_ET = ("ExecuTorch", "executorch")
+_LITERT = ("LiteRT's converter", "litert")
+
+
+@contextmanager
+def _refusals(road: str) -> Iterator[None]:
+    """What an exporter throws, as one sentence.
+
+    Raises:
+        ExportError: with the exporter's own reason.
+    """
+    try:
+        with quiet():
+            yield
+    except MobileLabError:
+        raise
+    except Exception as error:  # exporters throw anything, assertions of the compiler included
+        raise ExportError(
+            f"{road} refuses this network ({type(error).__name__}): {first_line(error)}."
+        ) from error
+
+
+class PlainAnswers(nn.Module):
+    """A network that answers with an object, answering with a dictionary instead.
+
+    Exporters do not know other people's classes. The names are the leaves' paths.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Any) -> dict[str, Tensor]:
+        """What the network answers, leaf by leaf."""
+        return leaves(self.network(*inputs))
+
+
+def _exportable(model: nn.Module, example: Example, what: str, inputs_too: bool) -> nn.Module:
+    """The network, with plain answers, if its file will answer as it does.
+
+    Raises:
+        ExportError: if it writes into what it has, naming that.
+    """
+    buffers, inputs = measure.writes(model, example)
+    if buffers:
+        raise ExportError(
+            f"The network writes into {', '.join(buffers)} while it answers, and {what}; take the "
+            "state as an input and return the new one."
+        )
+    if inputs and inputs_too:
+        raise ExportError(
+            f"The network writes into its input {', '.join(inputs)}, and the file would give that "
+            "back as one more output; compute a new tensor instead."
+        )
+    with torch.no_grad():
+        mine = example.own()
+        return model if is_plain(model(*mine.args)) else PlainAnswers(model)
+
+
+# --- ExecuTorch ---------------------------------------------------------------------------
+
+
+def to_executorch(model: nn.Module, inputs: Any, *, delegate: bool = True, **export: Any) -> bytes:
+    """Export, lower and serialize (chapter 08).
+
+    Args:
+        model: in eval mode, or what :func:`quantize_pt2e` gave.
+        inputs: an example, for instance one image ``(1, channels, h, w)``; without
+            ``dynamic_shapes`` the file takes its shapes only.
+        delegate: hand what XNNPACK can do to XNNPACK; otherwise portable kernels run all of it.
+        export: options of ``torch.export.export``, such as ``dynamic_shapes``.
+
+    Raises:
+        MissingRuntimeError: if executorch is not installed.
+        ExportError: if the model keeps a state in a buffer, or the exporter refuses it.
+    """
+    exir = imported("executorch.exir", *_ET)
+    xnnpack = imported("executorch.backends.xnnpack.partition.xnnpack_partitioner", *_ET)
+    with_flatc()
+    example = Example.of(inputs).positional(model.forward).own()
+    lost = "ExecuTorch's exporter drops the value that the state starts with"
+    model = _exportable(model, example, lost, inputs_too=True)
+    with _refusals("ExecuTorch's exporter"):
+        exported = torch.export.export(model, example.args, **export)
+        partitioners = [xnnpack.XnnpackPartitioner()] if delegate else []
+        lowered = exir.to_edge_transform_and_lower(exported, partitioner=partitioners)
+        return bytes(lowered.to_executorch().buffer)
+
+
+def _quantizer(aware: bool):
+    xnnpack = imported("executorch.backends.xnnpack.quantizer.xnnpack_quantizer", *_ET)
+    config = xnnpack.get_symmetric_quantization_config(is_per_channel=True, is_qat=aware)
+    return xnnpack.XNNPACKQuantizer().set_global(config)
+
+
+def quantize_pt2e(model: nn.Module, images: Tensor) -> nn.Module:
+    """int8 after training, on the exported graph (chapter 08).
+
+    Args:
+        model: in eval mode.
+        images: what the observers see, one at a time, shape ``(n, channels, h, w)``.
+    """
+    pt2e = imported("torchao.quantization.pt2e.quantize_pt2e", *_ET)
+    quantizer = _quantizer(aware=False)
+    with quiet(), torch.no_grad():
+        graph = torch.export.export(model, (images[:1],)).module()
+        prepared = pt2e.prepare_pt2e(graph, quantizer)
+        for image in images.split(1):
+            prepared(image)
+        return pt2e.convert_pt2e(prepared)
+
+
+@once
+def quantize_pt2e_aware(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module:
+    """int8 with a short epoch of training in its presence, on the exported graph (chapter 08)."""
+    pt2e = imported("torchao.quantization.pt2e.quantize_pt2e", *_ET)
+    mode = imported("torchao.quantization.pt2e", *_ET)
+    quantizer = _quantizer(aware=True)
+    images, labels = data.train.images[:320], data.train.labels[:320]
+    torch.manual_seed(seed)
+    with quiet():
+        batch = {0: torch.export.Dim("batch", min=1, max=1024)}
+        training = copy.deepcopy(model).train()
+        graph = torch.export.export(training, (images[:2],), dynamic_shapes=(batch,)).module()
+        prepared = pt2e.prepare_qat_pt2e(graph, quantizer)
+        mode.move_exported_model_to_train(prepared)
+        optimizer = torch.optim.AdamW(prepared.parameters(), lr=1e-4)
+        for chosen in torch.randperm(len(images)).split(32):
+            optimizer.zero_grad()
+            F.cross_entropy(prepared(images[chosen]), labels[chosen]).backward()
+            optimizer.step()
+        mode.move_exported_model_to_eval(prepared)
+        return pt2e.convert_pt2e(prepared)
+
+
+# --- LiteRT -------------------------------------------------------------------------------
+
+
+def to_litert(model: nn.Module, inputs: Any) -> bytes:
+    """Convert to a ``.tflite`` (chapter 08).
+
+    Args:
+        model: in eval mode.
+        inputs: an example, for instance one image ``(1, channels, h, w)``; the file takes its
+            shapes only.
+
+    Raises:
+        MissingRuntimeError: if litert-torch is not installed.
+        ExportError: if the model keeps a state in a buffer, or the exporter refuses it.
+    """
+    converter = imported("litert_torch", *_LITERT)
+    example = Example.of(inputs).positional(model.forward).own()
+    lost = "LiteRT's converter makes a constant of the state"
+    model = _exportable(model, example, lost, inputs_too=False)
+    generator = torch.get_rng_state()
+    road = _refusals("LiteRT's converter")
+    with tempfile.TemporaryDirectory(prefix="mobilelab-") as folder, road:
+        path = Path(folder) / "model.tflite"
+        converter.convert(model, example.args).export(str(path))
+        torch.set_rng_state(generator)  # importing the converter draws from it
+        return path.read_bytes()
+
+
+def quantize_litert(model: bytes, images: Sequence[Tensor]) -> bytes:
+    """int8 after training, on the ``.tflite``, with float inputs and outputs (chapter 08).
+
+    Args:
+        model: from :func:`to_litert`.
+        images: what the observers see, each of the shape that the file takes.
+    """
+    quantizer = imported("ai_edge_quantizer.quantizer", *_LITERT)
+    calibrator = imported("ai_edge_quantizer.calibrator", *_LITERT)
+    recipe = imported("ai_edge_quantizer.recipe_manager", *_LITERT)
+    kinds = imported("ai_edge_quantizer.qtyping", *_LITERT).TFLOperationName
+    ranges = imported("ai_edge_quantizer.utils.qsv_utils", *_LITERT)
+    manager = recipe.RecipeManager()
+    manager.add_static_config(
+        regex=".*",
+        operation_name=kinds.ALL_SUPPORTED,
+        activation_num_bits=8,
+        weight_num_bits=8,
+    )
+    for end in (kinds.INPUT, kinds.OUTPUT):
+        manager.add_quantization_config(
+            regex=".*", operation_name=end, algorithm_key=recipe.AlgorithmName.NO_QUANTIZE
+        )
+    with tempfile.TemporaryDirectory(prefix="mobilelab-") as folder, quiet():
+        path = Path(folder) / "model.tflite"
+        path.write_bytes(model)
+        observer = calibrator.Calibrator(
+            str(path), num_threads=1, qsv_update_func=ranges.min_max_update
+        )
+        samples = [{"args_0": image.numpy(force=True)} for image in images]
+        observer.calibrate({"serving_default": samples}, manager)
+        worker = quantizer.Quantizer(str(path))
+        worker.load_quantization_recipe(manager.get_quantization_recipe())
+        worker.quantize(observer.get_model_qsvs()).export_model(str(path), overwrite=True)
+        return path.read_bytes()
+
+
+# --- the variants -------------------------------------------------------------------------
+
+
+@once
+def _litert(model: TinyMobileNet, data: Dataset, seed: int = 0) -> bytes:
+    return to_litert(model, data.test.images[:1])
+
+
+@once
+def _executorch_int8(model: TinyMobileNet, data: Dataset, seed: int = 0) -> bytes:
+    return to_executorch(quantize_pt2e(model, data.calibration.images), data.test.images[:1])
+
+
+@once
+def _executorch_qat(model: TinyMobileNet, data: Dataset, seed: int = 0) -> bytes:
+    return to_executorch(quantize_pt2e_aware(model, data, seed), data.test.images[:1])
+
+
+SUCCESSORS: tuple[Variant, ...] = (
+    Variant(
+        "et-portable", "float32, ExecuTorch without a delegate", "08", ".pte",
+        lambda m, d, s: to_executorch(m, d.test.images[:1], delegate=False),
+    ),
+    Variant(
+        "et-fp32", "float32, ExecuTorch with XNNPACK", "08", ".pte",
+        lambda m, d, s: to_executorch(m, d.test.images[:1]),
+    ),
+    Variant(
+        "et-int8", "int8 after training, ExecuTorch with XNNPACK", "08", ".pte", _executorch_int8,
+    ),
+    Variant(
+        "et-qat", "int8 with training, ExecuTorch with XNNPACK", "08", ".pte", _executorch_qat,
+        trains=True,
+    ),
+    Variant("litert-fp32", "float32, LiteRT", "08", ".tflite", _litert),
+    Variant(
+        "litert-int8", "int8 after training, LiteRT", "08", ".tflite",
+        lambda m, d, s: quantize_litert(_litert(m, d, s), d.calibration.images.split(1)),
+    ),
+)  # fmt: skip

@@ -1,0 +1,426 @@
+"""The named steps of the walk, in one place.
+
+The chapters spell each of these recipes out; the tour, the finished table of chapter 05 and
+whatever comes after build the same things from here. Every builder saves a file, and what is
+measured afterwards is that file, loaded again.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import wraps
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from torch import nn
+from torch.ao import quantization as tq
+from torch.utils.mobile_optimizer import optimize_for_mobile
+
+from mobilelab import measure, runtimes
+from mobilelab.core.errors import MobileLabError
+from mobilelab.datasets import Dataset, Split
+from mobilelab.models import InvertedResidual, QuantizableTinyMobileNet, TinyMobileNet
+from mobilelab.recipes import training
+
+ENGINE = "qnnpack"
+#: Name of the float model among the timings of :func:`measure_all`; no variant is called so.
+FLOAT = "the float model"
+#: Makes a module to save from the float model, the data and the seed of any training in it.
+#: Bytes are a finished file.
+Recipe = Callable[[TinyMobileNet, Dataset, int], nn.Module | bytes]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One named step: how to build it, and which chapter teaches it."""
+
+    name: str
+    title: str
+    chapter: str
+    suffix: str
+    recipe: Recipe
+    trains: bool = False
+    """Whether the recipe trains, which takes a while and ends a little differently on each host."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A variant that was built and saved, loaded again from its file."""
+
+    variant: Variant
+    path: Path
+    predict: measure.Predict
+
+
+# --- the recipes --------------------------------------------------------------------------
+
+
+#: How many results :func:`once` keeps of each recipe.
+KEPT = 4
+
+
+def once(recipe: Recipe) -> Recipe:
+    """Remember what a slow recipe made, the last :data:`KEPT` times.
+
+    The same weights, images, labels and seed give a copy of what was made of them before; whoever
+    gets it may change it. With ``MOBILELAB_MADE``, a folder, processes of one run share what they
+    made: the tests do that. It keeps nothing apart that another version of the code would make.
+    """
+    made: OrderedDict[tuple[object, ...], nn.Module | bytes] = OrderedDict()
+
+    @wraps(recipe)
+    def remembered(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module | bytes:
+        key = _fingerprint(model, data), *map(type, model.modules()), seed
+        if key not in made:
+            made[key] = _shared(recipe.__name__, key, lambda: recipe(model, data, seed))
+            if len(made) > KEPT:
+                made.popitem(last=False)
+        made.move_to_end(key)
+        _choose_engine()
+        with warnings.catch_warnings():
+            # Of an exported graph: torch calls what torch itself has deprecated.
+            warnings.simplefilter("ignore", FutureWarning)
+            return copy.deepcopy(made[key])
+
+    return remembered
+
+
+def _shared(
+    name: str, key: tuple[object, ...], make: Callable[[], nn.Module | bytes]
+) -> nn.Module | bytes:
+    """What another process has made already, or what ``make`` makes, for the next one."""
+    folder = os.environ.get("MOBILELAB_MADE")
+    if not folder:
+        return make()
+    path = Path(folder, f"{name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:24]}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if path.exists():
+            _choose_engine()
+            with _quiet():
+                return torch.load(path, weights_only=False)  # written by these tests themselves
+        made = make()
+        if not isinstance(made, torch.fx.GraphModule):  # an exported graph cannot be written
+            with _quiet():
+                torch.save(made, f"{path}.new")
+            os.replace(f"{path}.new", path)
+        return made
+
+
+def _choose_engine() -> None:
+    """Who copies or loads int8 weights packs them for the engine that is chosen then."""
+    if ENGINE in torch.backends.quantized.supported_engines:
+        torch.backends.quantized.engine = ENGINE
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """torch pickles int8 weights with a storage that it has deprecated itself."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
+        yield
+
+
+def _fingerprint(model: nn.Module, data: Dataset) -> str:
+    """SHA-256 of all that a recipe can read of a model and of a data set."""
+    digest = hashlib.sha256(repr((model, [m.training for m in model.modules()])).encode())
+    tensors = dict(model.state_dict())
+    for part in ("train", "calibration", "test"):
+        split = getattr(data, part)
+        tensors |= {f"{part} {name}": value for name, value in vars(split).items()}
+    for name, x in tensors.items():
+        digest.update(repr((name, x.dtype, tuple(x.shape))).encode())
+        digest.update(x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def script(model: nn.Module) -> torch.jit.ScriptModule:
+    """Compile the source of ``forward``, every branch included (chapter 02)."""
+    return torch.jit.script(model)
+
+
+def freeze(model: nn.Module) -> torch.jit.ScriptModule:
+    """Script, then turn weights into constants and fold what can be folded (chapter 02)."""
+    return torch.jit.freeze(torch.jit.script(model))
+
+
+@once
+def quantize_static(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module:
+    """int8 after training: fuse, observe the calibration images, convert (chapter 03)."""
+    return _int8(QuantizableTinyMobileNet.from_float(model), data)
+
+
+def _int8(quantizable: QuantizableTinyMobileNet, data: Dataset) -> nn.Module:
+    torch.backends.quantized.engine = ENGINE
+    quantizable.fuse().qconfig = tq.get_default_qconfig(ENGINE)
+    prepared = tq.prepare(quantizable)
+    measure.scores(prepared, data.calibration.images)
+    return tq.convert(prepared)
+
+
+@once
+def quantize_aware(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module:
+    """int8 with a short epoch of training in its presence, then convert (chapter 03)."""
+    torch.backends.quantized.engine = ENGINE
+    quantizable = QuantizableTinyMobileNet.from_float(model).train().fuse()
+    quantizable.qconfig = tq.get_default_qat_qconfig(ENGINE)
+    prepared = tq.prepare_qat(quantizable)
+    whole = data.train
+    short = Split(whole.raw[:600], whole.images[:600], whole.labels[:600])
+    training.fit(prepared, replace(data, train=short), epochs=1, learning_rate=1e-4, seed=seed)
+    return tq.convert(prepared)
+
+
+def prune_channels(model: TinyMobileNet, keep: float = 0.5) -> TinyMobileNet:
+    """Drop whole hidden channels of every block, those with the smallest BatchNorm scale.
+
+    The network that comes out is smaller, not merely full of zeros (chapter 03). It has
+    forgotten a good part of what it knew: train it on with :func:`mobilelab.recipes.training.fit`.
+
+    Args:
+        model: left as it is.
+        keep: share of hidden channels to keep, above 0 and at most 1.
+
+    Raises:
+        MobileLabError: if ``keep`` is out of range.
+    """
+    if not 0 < keep <= 1:
+        raise MobileLabError(f"keep is the share of channels that stay, 0 < keep <= 1, not {keep}.")
+    smaller = copy.deepcopy(model)
+    for block in smaller.features:
+        if isinstance(block, InvertedResidual):
+            scale = block.depthwise[1].weight.abs()
+            index = scale.topk(max(1, round(keep * len(scale)))).indices.sort().values
+            _keep_outputs(block.expand[0], index)
+            _keep_norm(block.expand[1], index)
+            _keep_outputs(block.depthwise[0], index)
+            block.depthwise[0].groups = block.depthwise[0].in_channels = len(index)
+            _keep_norm(block.depthwise[1], index)
+            _keep_inputs(block.project[0], index)
+    return smaller
+
+
+def _keep_outputs(conv: nn.Conv2d, index: torch.Tensor) -> None:
+    conv.weight = nn.Parameter(conv.weight.detach()[index].clone())
+    conv.out_channels = len(index)
+
+
+def _keep_inputs(conv: nn.Conv2d, index: torch.Tensor) -> None:
+    conv.weight = nn.Parameter(conv.weight.detach()[:, index].clone())
+    conv.in_channels = len(index)
+
+
+def _keep_norm(norm: nn.BatchNorm2d, index: torch.Tensor) -> None:
+    norm.num_features = len(index)
+    for name in ("weight", "bias"):
+        setattr(norm, name, nn.Parameter(getattr(norm, name).detach()[index].clone()))
+    for name in ("running_mean", "running_var"):
+        setattr(norm, name, getattr(norm, name)[index].clone())
+
+
+@once
+def pruned(model: TinyMobileNet, data: Dataset, seed: int = 0) -> TinyMobileNet:
+    """Half of the hidden channels, and three epochs to recover (chapter 03)."""
+    smaller = prune_channels(model, keep=0.5)
+    training.fit(smaller, data, epochs=3, learning_rate=2e-3, seed=seed)
+    return smaller
+
+
+@once
+def pruned_int8(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module:
+    """Half of the hidden channels, trained on, and then int8 after training (chapter 03)."""
+    smaller = pruned(model, data, seed)
+    quantizable = prune_channels(QuantizableTinyMobileNet.from_float(model), keep=0.5)
+    quantizable.load_state_dict(smaller.state_dict())
+    return _int8(quantizable.eval(), data)
+
+
+def official_recipe(model: nn.Module, data: Dataset) -> torch.jit.ScriptModule:
+    """Trace, then ``optimize_for_mobile``: as most tutorials print it, and wrong (chapter 04)."""
+    return optimize_for_mobile(torch.jit.trace(model, data.test.images[:1]))
+
+
+def optimize(model: nn.Module) -> torch.jit.ScriptModule:
+    """Script, then ``optimize_for_mobile``: the way that gives the same answers (chapter 04)."""
+    return optimize_for_mobile(torch.jit.script(model))
+
+
+class ChannelsLast(nn.Module):
+    """The network with its input labeled channels-last, as XNNPACK reads it (chapter 04)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Scores ``(n, classes)`` of images ``(n, channels, h, w)`` in any memory format."""
+        return self.network(x.to(memory_format=torch.channels_last))
+
+
+# --- the walk -----------------------------------------------------------------------------
+
+WALK: tuple[Variant, ...] = (
+    Variant("eager", "float32, eager PyTorch", "01", ".state_dict", lambda m, d, s: m),
+    Variant("scripted", "float32, TorchScript", "02", ".pt", lambda m, d, s: script(m)),
+    Variant("frozen", "float32, frozen", "02", ".pt", lambda m, d, s: freeze(m)),
+    Variant(
+        "pruned", "half the channels", "03", ".pt", lambda m, d, s: script(pruned(m, d, s)),
+        trains=True,
+    ),
+    Variant(
+        "int8", "int8 after training", "03", ".pt", lambda m, d, s: script(quantize_static(m, d, s))
+    ),
+    Variant(
+        "int8-qat", "int8 with training", "03", ".pt",
+        lambda m, d, s: script(quantize_aware(m, d, s)), trains=True,
+    ),
+    Variant(
+        "recipe", "trace + optimize, unchecked", "04", ".ptl",
+        lambda m, d, s: official_recipe(m, d),
+    ),
+    Variant("mobile", "float32, optimized", "05", ".ptl", lambda m, d, s: optimize(m)),
+    Variant(
+        "mobile-nhwc", "float32, optimized, channels-last", "05", ".ptl",
+        lambda m, d, s: optimize(ChannelsLast(m).eval()),
+    ),
+    Variant(
+        "mobile-pruned", "half the channels, optimized", "05", ".ptl",
+        lambda m, d, s: optimize(pruned(m, d, s)), trains=True,
+    ),
+    Variant(
+        "mobile-int8", "int8, optimized", "05", ".ptl",
+        lambda m, d, s: optimize(quantize_static(m, d, s)),
+    ),
+    Variant(
+        "mobile-qat", "int8 with training, optimized", "05", ".ptl",
+        lambda m, d, s: optimize(quantize_aware(m, d, s)), trains=True,
+    ),
+    Variant(
+        "mobile-small", "half the channels, int8, optimized", "05", ".ptl",
+        lambda m, d, s: optimize(pruned_int8(m, d, s)), trains=True,
+    ),
+)  # fmt: skip
+
+
+def walk(quick: bool = False) -> tuple[Variant, ...]:
+    """The steps of the walk; with ``quick`` without those that train."""
+    return tuple(variant for variant in WALK if not (quick and variant.trains))
+
+
+def named(*names: str) -> tuple[Variant, ...]:
+    """The variants of the walk with these names, in the order of the walk.
+
+    Raises:
+        MobileLabError: for a name that the walk does not have.
+    """
+    unknown = set(names) - {variant.name for variant in WALK}
+    if unknown:
+        raise MobileLabError(
+            f"The walk has no variant {', '.join(sorted(unknown))}; it has "
+            f"{', '.join(variant.name for variant in WALK)}."
+        )
+    return tuple(variant for variant in WALK if variant.name in names)
+
+
+def build(
+    variant: Variant, model: TinyMobileNet, data: Dataset, folder: str | Path, seed: int = 0
+) -> Built:
+    """Build one variant, save it into ``folder``, and load it again from there.
+
+    Raises:
+        MobileLabError: if the folder cannot be written.
+    """
+    path = Path(folder) / f"{variant.name}{variant.suffix}"
+    made = variant.recipe(model, data, seed)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(made, bytes):
+            path.write_bytes(made)
+        elif variant.suffix == ".ptl":
+            made._save_for_lite_interpreter(str(path))
+        elif variant.suffix == ".pt":
+            made.save(str(path))
+        else:
+            torch.save(made.state_dict(), path)
+    except (OSError, RuntimeError) as error:
+        raise MobileLabError(
+            f"Could not write {path.name} into {path.parent} ({str(error).splitlines()[0]}); "
+            "choose a folder that you may write to."
+        ) from error
+    return Built(variant, path, runtimes.load(path))
+
+
+def build_all(
+    model: TinyMobileNet,
+    data: Dataset,
+    folder: str | Path,
+    variants: Iterable[Variant] = WALK,
+    *,
+    seed: int = 0,
+    on_step: Callable[[str], None] = lambda name: None,
+) -> list[Built]:
+    """:func:`build` for several variants; ``on_step`` is told each name before its turn."""
+    built = []
+    for variant in variants:
+        on_step(variant.name)
+        built.append(build(variant, model, data, folder, seed))
+    return built
+
+
+def measure_all(
+    built: Iterable[Built],
+    model: TinyMobileNet,
+    data: Dataset,
+    *,
+    threads: int = 1,
+    seconds: float = 1.0,
+    memory: bool = True,
+    on_step: Callable[[str], None] = lambda name: None,
+) -> list[measure.Record]:
+    """Measure built variants side by side: parity, size, latency, peak memory, accuracy.
+
+    Args:
+        built: from :func:`build_all`.
+        model: the float model that every variant is compared with.
+        data: parity and accuracy are taken on its test split, latency on one test image.
+        threads: threads for the latency.
+        seconds: about how long each variant is timed for.
+        memory: also measure peak memory, one fresh process for each variant.
+        on_step: told what is being measured, for a progress bar.
+    """
+    built = list(built)
+    image = data.test.images[:1]
+    reference = measure.scores(model, data.test.images)
+    on_step("answers")
+    outputs = {b.variant.name: measure.scores(b.predict, data.test.images) for b in built}
+    on_step("latency")
+    # The float model is timed beside them, for the budget's share of its time.
+    calls: dict[str, Callable[[], object]] = {FLOAT: lambda: model(image)}
+    calls.update({b.variant.name: (lambda b=b: b.predict(image)) for b in built})
+    timings = measure.time_in_turn(calls, threads=threads, seconds=seconds)
+    peaks: dict[str, measure.PeakMemory] = {}
+    if memory:
+        on_step("peak memory")
+        peaks = measure.peak_memories({b.variant.name: b.path for b in built}, tuple(image.shape))
+    return [
+        measure.record(
+            b.variant.name,
+            b.path,
+            outputs[b.variant.name],
+            reference,
+            data.test,
+            timings[b.variant.name],
+            chapter=b.variant.chapter,
+            memory=peaks.get(b.variant.name),
+            float_timing=timings[FLOAT],
+        )
+        for b in built
+    ]
