@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["datasets", "grading", "measure", "models", "runtimes", "tasks"],
     submod_attrs={
+        "cli": ["doctor"],
         "core": ["errors"],
         "course": ["checks", "plots", "questions", "rounding", "widgets"],
         "jupyter": ["cells", "progress"],

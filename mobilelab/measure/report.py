@@ -15,7 +15,7 @@ from rich import box
 from rich.table import Table
 
 from mobilelab.core.errors import MobileLabError
-from mobilelab.measure import Record
+from mobilelab.measure.records import Record
 
 
 @dataclass(frozen=True)
