@@ -270,3 +270,19 @@ def test_other_leaves_are_named():
     subject = Subject("boxes in a mapping")
     with pytest.raises(StructureError, match="boxes, scores, the candidate with boxes, classes"):
         parity.compare(subject.answers[0], {"boxes": torch.zeros(1), "classes": torch.zeros(1)})
+
+
+def test_what_an_exporter_warns_of_is_said(tmp_path):
+    class Grows(torch.nn.Module):
+        """Assigns an attribute while it is exported, which torch warns of."""
+
+        def __init__(self):
+            super().__init__()
+            self.last = torch.zeros(1)
+
+        def forward(self, x):
+            self.last = x.mean()
+            return x + 1
+
+    with pytest.warns(ModelWarning, match=r"ExecuTorch's exporter says: .*self\.last"):
+        successors.to_executorch(Grows().eval(), torch.ones(1, 3))

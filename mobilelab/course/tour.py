@@ -15,9 +15,6 @@ from mobilelab.course import plots
 from mobilelab.measure import report
 from mobilelab.recipes import training, variants
 
-#: Variants that only rewrite float arithmetic: they must answer as the float model does.
-LOSSLESS = ("scripted", "frozen", "mobile", "mobile-nhwc")
-
 
 def _progress(console: Console) -> Progress:
     return Progress(
@@ -107,7 +104,8 @@ def run(
     )
     console.print(f"Measured here: {measure.host()}. A phone will give other times.")
     console.print(f"Files, results.csv, results.json and tradeoff.png are in {out}.")
-    wrong = [r.variant for r in records if r.variant in LOSSLESS and r.verdict != "same"]
+    lossless = {variant.name for variant in variants.WALK if variant.lossless}
+    wrong = [r.variant for r in records if r.variant in lossless and r.verdict != "same"]
     if wrong:
         raise MobileLabError(
             f"{', '.join(wrong)} should answer exactly as the float model and does not; "

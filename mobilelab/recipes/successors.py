@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mobilelab import measure
-from mobilelab.core.errors import ExportError, MobileLabError
+from mobilelab.core.errors import ExportError, MobileLabError, ModelWarning
 from mobilelab.core.signature import Example
 from mobilelab.core.trees import is_plain, leaves
 from mobilelab.datasets import Dataset
@@ -33,13 +34,17 @@ _LITERT = ("LiteRT's converter", "litert")
 
 @contextmanager
 def _refusals(road: str) -> Iterator[None]:
-    """What an exporter throws, as one sentence.
+    """What an exporter throws, as one sentence, and what it warns of, as a warning.
 
     Raises:
         ExportError: with the exporter's own reason.
+
+    Warns:
+        ModelWarning: with the exporter's own words.
     """
+    said: list[str] = []
     try:
-        with quiet():
+        with quiet(said):
             yield
     except MobileLabError:
         raise
@@ -47,6 +52,8 @@ def _refusals(road: str) -> Iterator[None]:
         raise ExportError(
             f"{road} refuses this network ({type(error).__name__}): {first_line(error)}."
         ) from error
+    for text in said:
+        warnings.warn(f"{road} says: {text}", ModelWarning, stacklevel=4)
 
 
 class PlainAnswers(nn.Module):

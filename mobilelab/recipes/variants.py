@@ -47,6 +47,8 @@ class Variant:
     chapter: str
     suffix: str
     recipe: Recipe
+    lossless: bool = False
+    """Whether it only rewrites float arithmetic, so that the answers have to be the same."""
     trains: bool = False
     """Whether the recipe trains, which takes a while and ends a little differently on each host."""
 
@@ -269,8 +271,8 @@ class ChannelsLast(nn.Module):
 
 WALK: tuple[Variant, ...] = (
     Variant("eager", "float32, eager PyTorch", "01", ".state_dict", lambda m, d, s: m),
-    Variant("scripted", "float32, TorchScript", "02", ".pt", lambda m, d, s: script(m)),
-    Variant("frozen", "float32, frozen", "02", ".pt", lambda m, d, s: freeze(m)),
+    Variant("scripted", "float32, TorchScript", "02", ".pt", lambda m, d, s: script(m), True),
+    Variant("frozen", "float32, frozen", "02", ".pt", lambda m, d, s: freeze(m), True),
     Variant(
         "pruned", "half the channels", "03", ".pt", lambda m, d, s: script(pruned(m, d, s)),
         trains=True,
@@ -286,10 +288,10 @@ WALK: tuple[Variant, ...] = (
         "recipe", "trace + optimize, unchecked", "04", ".ptl",
         lambda m, d, s: official_recipe(m, d),
     ),
-    Variant("mobile", "float32, optimized", "05", ".ptl", lambda m, d, s: optimize(m)),
+    Variant("mobile", "float32, optimized", "05", ".ptl", lambda m, d, s: optimize(m), True),
     Variant(
         "mobile-nhwc", "float32, optimized, channels-last", "05", ".ptl",
-        lambda m, d, s: optimize(ChannelsLast(m).eval()),
+        lambda m, d, s: optimize(ChannelsLast(m).eval()), lossless=True,
     ),
     Variant(
         "mobile-pruned", "half the channels, optimized", "05", ".ptl",

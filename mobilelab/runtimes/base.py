@@ -235,12 +235,20 @@ def _free_batch(port: Port) -> str:
     return f"({', '.join(['n', *sizes])}{',' if not sizes else ''})"
 
 
+#: Warnings that a library has about itself.
+_FUTURE = (DeprecationWarning, FutureWarning, PendingDeprecationWarning, ImportWarning)
+
+
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet(said: list[str] | None = None) -> Iterator[None]:
     """Keep what other people's libraries write to the terminal out of a notebook.
 
     Both runtimes and their exporters log from C++, straight to the process's own output, and warn
     of deprecations inside torch. Exceptions pass unchanged.
+
+    Args:
+        said: gets the text of every warning that is about the model and not about the library's
+            own future, each once.
     """
     os.environ["LITERT_TORCH_SHOW_PROGRESS"] = "n"
     level = logging.root.manager.disable
@@ -253,9 +261,14 @@ def quiet() -> Iterator[None]:
         os.dup2(nothing, 1)
         os.dup2(nothing, 2)
         rest = io.StringIO()
-        with warnings.catch_warnings(), redirect_stdout(rest), redirect_stderr(rest):
-            warnings.simplefilter("ignore")
+        caught = warnings.catch_warnings(record=True)
+        with caught as heard, redirect_stdout(rest), redirect_stderr(rest):
+            warnings.simplefilter("ignore" if said is None else "always")
             yield
+        for warning in heard or ():
+            text = " ".join(str(warning.message).split())
+            if said is not None and text not in said and not issubclass(warning.category, _FUTURE):
+                said.append(text)
     finally:
         for number, copy in zip((1, 2), kept, strict=True):
             os.dup2(copy, number)
