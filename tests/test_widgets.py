@@ -585,9 +585,22 @@ def test_quiz_reads_without_a_kernel(place):
             assert option.text in bundle["text/plain"]
 
 
-def test_every_chapter_has_questions_with_one_right_option():
-    from mobilelab.course import questions
+@pytest.mark.parametrize(
+    "text",
+    [
+        "## 09.1\n\nWhich?\n\n- [ ] One.\n\n  No.\n\n- [ ] Two.\n\n  No, neither.\n",
+        "## 09.1\n\nWhich?\n\n- [x] One.\n\n  Yes.\n\n- [x] Two.\n\n  Yes, too.\n",
+        "## 09.1\n\nWhich?\n\n- [x] One.\n\n- [ ] Two.\n\n  No.\n",
+        "## 09.1\n\n- [x] One.\n\n  Yes.\n",
+    ],
+)
+def test_a_question_that_is_not_one_is_named(tmp_path, text):
+    (tmp_path / "09.md").write_text(text)
+    with pytest.raises(MobileLabError, match=r"Question 09\.1 in 09\.md needs .* exactly one"):
+        questions.read(tmp_path / "09.md")
 
+
+def test_every_chapter_has_questions_with_one_right_option():
     assert questions.chapters() == ("00", "01", "02", "03", "04", "05", "06", "07", "08")
     keys = [q.key for q in questions.QUESTIONS]
     assert len(set(keys)) == len(keys)
