@@ -25,9 +25,10 @@ import yaml
 from typer.testing import CliRunner
 
 from mobilelab import datasets, models
-from mobilelab.apps import AppError, render, vectors
+from mobilelab.apps import AppError, render, tensors, vectors
 from mobilelab.cli import main as cli
 from mobilelab.core.errors import MobileLabError, ModelFileError, ShapeError
+from mobilelab.core.trees import leaves
 from mobilelab.recipes import variants
 from mobilelab.runtimes import lite
 
@@ -313,7 +314,7 @@ def jvm(projects, tmp_path_factory):
         return [project.folder / path for path in project.files if path.suffix == ".kt"]
 
     compile_kotlin(place / "lite", *kotlin("lite"), STUBS / "kotlin")
-    pure = [path for path in kotlin("executorch") if path.name in ("Model.kt", "Preprocessing.kt")]
+    pure = [path for path in kotlin("executorch") if path.name in ("Model.kt", "Tensors.kt")]
     assert len(pure) == 2
     compile_kotlin(place / "executorch", *pure)
 
@@ -476,7 +477,7 @@ def test_cpp_answers_as_recorded(with_torch, built, data, name):
 
 def test_cpp_refuses_in_words(with_torch, built, tmp_path):
     short = run(with_torch, "run", built["mobile"], stdin=given(32, [0.5] * 100))
-    assert short.startswith("refused: the input has 100 values but the model wants 1024")
+    assert short.startswith("refused: the input has 400 bytes but its shape wants 4096")
     (tmp_path / "cut.ptl").write_bytes(built["mobile"].read_bytes()[:1000])
     assert run(with_torch, "run", tmp_path / "cut.ptl", stdin=given(1, [0])).startswith("refused")
 
@@ -577,3 +578,159 @@ def test_the_command(built, tmp_path):
         cli.app, ["app", "ios", str(tmp_path / "o"), "--model", str(built["mobile-int8"])]
     )
     assert isinstance(again.exception, AppError)
+
+
+# --- an app for any model -------------------------------------------------------------------------
+
+
+class Reader(torch.nn.Module):
+    """Two inputs of two types, and answers with names: floats, whole numbers, and one inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.out = torch.nn.Embedding(50, 8), torch.nn.Linear(8, 4)
+
+    def forward(
+        self, tokens: torch.Tensor, weight: torch.Tensor
+    ) -> tuple[dict[str, torch.Tensor], list[torch.Tensor]]:
+        weight.mul_(2)  # an app must not mind
+        scores = self.out((self.words(tokens) * weight.unsqueeze(2)).mean(1))
+        return {"scores": scores, "best": scores.argmax(1)}, [scores.softmax(1)]
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("reader") / "reader.ptl"
+    torch.jit.script(Reader().eval())._save_for_lite_interpreter(str(path))
+    return path, [(torch.randint(0, 50, (1, 6)), torch.rand(1, 6)) for _ in range(12)]
+
+
+@pytest.fixture(scope="module")
+def for_tensors(reader, tmp_path_factory):
+    folder, (path, examples) = tmp_path_factory.mktemp("tensors"), reader
+    return {
+        platform: render.make_for_tensors(platform, folder / platform, path, examples)
+        for platform in render.PLATFORMS
+    }
+
+
+@pytest.mark.parametrize("platform", render.PLATFORMS)
+def test_an_app_for_tensors_has_no_images_in_it(for_tensors, platform):
+    project = for_tensors[platform]
+    names = {path.name for path in project.files}
+    assert not names & {"labels.txt", "preprocessing.json", "preprocess.h", "TryActivity.kt"}
+    for path in project.files:
+        if path.suffix not in (".ptl", ".json"):
+            text = (project.folder / path).read_text()
+            assert "{{" not in text and "TryActivity" not in text, path
+    readme = (project.folder / "README.md").read_text()
+    assert "Examples: 10" in readme and "preprocessing.json" not in readme
+    pytest.importorskip("tree_sitter_swift", reason="no tree-sitter grammars")
+    language = {"android": "kotlin", "ios": "swift"}[platform]
+    for path in project.files:
+        if path.suffix in (".kt", ".kts", ".swift"):
+            assert not syntax_errors(project.folder / path, language), path
+
+
+def test_recorded_tensors_are_what_python_computes(for_tensors, reader):
+    (path,) = [p for p in for_tensors["android"].files if p.name == "vectors.json"]
+    stored = json.loads((for_tensors["android"].folder / path).read_text())
+    assert len(stored["cases"]) == tensors.MOST == 10
+    tokens, weight = reader[1][0]
+    first = stored["cases"][0]
+    assert [(t["name"], t["dtype"], t["shape"]) for t in first["inputs"]] == [
+        ("0", "int64", [1, 6]), ("1", "float32", [1, 6])
+    ]  # fmt: skip
+    assert base64.b64decode(first["inputs"][0]["data"]) == tokens.numpy().tobytes()
+    assert base64.b64decode(first["inputs"][1]["data"]) == weight.numpy().tobytes()
+    assert [(t["name"], t["dtype"]) for t in first["outputs"]] == [
+        ("0.scores", "float32"), ("0.best", "int64"), ("1.0", "float32")
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def jvm_for_tensors(for_tensors, tmp_path_factory):
+    java = need(shutil.which("java"), "there is no Java runtime")
+    jars = need(get_kotlin.jars(), "there is no Kotlin compiler: python scripts/get_kotlin.py")
+    compiler, *libraries = jars
+    target = tmp_path_factory.mktemp("classes-for-tensors")
+    project = for_tensors["android"]
+    sources = [project.folder / path for path in project.files if path.suffix == ".kt"]
+    run(
+        java, "-Xmx1g", "-cp", compiler, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler",
+        "-no-stdlib", "-no-reflect", "-Werror", "-jvm-target", "17",
+        "-cp", os.pathsep.join(map(str, libraries)), "-d", target, *sources,
+        STUBS / "kotlin" / "Json.kt", STUBS / "kotlin_tensors", STUBS / "java",
+    )  # fmt: skip
+
+    def call(task):
+        classes = os.pathsep.join(map(str, [target, *libraries]))
+        return run(java, "-cp", classes, "HarnessKt", assets_of(project), task).strip()
+
+    return call
+
+
+def test_kotlin_reads_and_checks_tensors(jvm_for_tensors, reader):
+    tokens, weight = reader[1][0]
+    first, second = (line.split() for line in jvm_for_tensors("inputs").splitlines()[:2])
+    assert first[:3] == ["0", "int64", "1,6"] and second[:3] == ["1", "float32", "1,6"]
+    assert [float(x) for x in first[3].split(",")] == tokens[0].tolist()
+    assert [float(x) for x in second[3].split(",")] == weight[0].tolist()
+    good = "true 10 0.scores=true 0.best=true 1.0=true"
+    assert [jvm_for_tensors(task) for task in ("as recorded", "swapped", "without names")] == [
+        good
+    ] * 3
+    assert jvm_for_tensors("one is missing") == "false 10 0.scores=false 0.best=true 1.0=true"
+    bad = "false 10 0.scores=false 0.best=false 1.0=false"
+    assert jvm_for_tensors("another shape") == jvm_for_tensors("wrong") == bad
+
+
+def test_cpp_answers_tensors_as_recorded(with_torch, reader, for_tensors):
+    path, examples = reader
+    recorded = for_tensors["ios"].vectors
+    for example, answer in zip(examples[:2], recorded.answers[:2], strict=True):
+        words = [len(example)]
+        for leaf in example:
+            content = list(leaf.numpy().tobytes())
+            words += [str(leaf.dtype)[6:], leaf.ndim, *leaf.shape, len(content), *content]
+        said = run(with_torch, "tensors", path, stdin=" ".join(map(str, words))).splitlines()
+        for line, (name, leaf) in zip(said, leaves(answer).items(), strict=True):
+            head, content = line.split(" :")
+            assert head.split() == [f'"{name}"', str(leaf.dtype)[6:], *map(str, leaf.shape)]
+            got = np.array(content.split(), dtype=np.uint8).view(leaf.numpy().dtype)
+            assert np.allclose(got, leaf.numpy().flatten(), rtol=1e-5)
+
+
+def test_examples_and_models_that_make_no_app(reader, tmp_path):
+    path, examples = reader
+    for wrong in ([], [{"tokens": examples[0][0]}]):
+        with pytest.raises(AppError, match="at least one example, with its inputs by position"):
+            render.make_for_tensors("android", tmp_path / "none", path, wrong)
+    with pytest.raises(ShapeError, match="takes 2 inputs, tokens, weight, and got int64"):
+        render.make_for_tensors("android", tmp_path / "one", path, [examples[0][0]])
+
+    class Flags(torch.nn.Module):
+        def forward(self, x):
+            return x > 0
+
+    torch.jit.script(Flags())._save_for_lite_interpreter(str(tmp_path / "flags.ptl"))
+    with pytest.raises(AppError, match="The answer tensor is bool, and the apps read float32"):
+        render.make_for_tensors("ios", tmp_path / "flags", tmp_path / "flags.ptl", [torch.ones(2)])
+    (tmp_path / "text.pt").write_text("no tensors")
+    torch.save({"a": "text"}, tmp_path / "words.pt")
+    for name in ("text.pt", "words.pt", "nothing.pt"):
+        with pytest.raises(AppError, match=f"Cannot read examples from {name}"):
+            tensors.read_examples(tmp_path / name)
+
+
+def test_the_command_for_tensors(reader, tmp_path):
+    path, examples = reader
+    torch.save(examples, tmp_path / "examples.pt")
+    command = ["app", "android", str(tmp_path / "app"), "--model", str(path), "--examples",
+               str(tmp_path / "examples.pt")]  # fmt: skip
+    done = CliRunner().invoke(cli.app, command)
+    assert done.exit_code == 0, done.output
+    assert "10 of 12 examples with their answers are inside" in " ".join(done.output.split())
+    done = CliRunner().invoke(cli.app, [*command, "--labels", "a,b"])
+    assert isinstance(done.exception, AppError) and "belong to images" in str(done.exception)

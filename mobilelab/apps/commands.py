@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from mobilelab.apps import AppError
 from mobilelab.core.terminal import Terminal
 
 app = typer.Typer(
@@ -27,6 +28,10 @@ Labels = Annotated[
 Reference = Annotated[
     Path | None, typer.Option(help="For a .pte without ExecuTorch: the same network, saved.")
 ]
+Examples = Annotated[
+    Path | None,
+    typer.Option(help="For a model of anything: a list of its inputs, saved by torch.save."),
+]
 Name = Annotated[str, typer.Option(help="What stands under the app's icon.")]
 
 
@@ -39,10 +44,11 @@ def android(
     data_dir: DataDir = None,
     labels: Labels = None,
     reference: Reference = None,
+    examples: Examples = None,
     name: Name = "MobileLab",
 ) -> None:
     """Write an Android project: Kotlin and Gradle."""
-    _write("android", out, model, variant, dataset, data_dir, labels, reference, name)
+    _write("android", out, model, variant, dataset, data_dir, labels, reference, examples, name)
 
 
 @app.command()
@@ -54,26 +60,44 @@ def ios(
     data_dir: DataDir = None,
     labels: Labels = None,
     reference: Reference = None,
+    examples: Examples = None,
     name: Name = "MobileLab",
 ) -> None:
     """Write an iOS project: SwiftUI, and Objective-C++ to LibTorch-Lite."""
-    _write("ios", out, model, variant, dataset, data_dir, labels, reference, name)
+    _write("ios", out, model, variant, dataset, data_dir, labels, reference, examples, name)
 
 
 def _write(
     platform: str, out: Path, model: Path, variant: str, dataset: str, data_dir: Path | None,
-    labels: str | None, reference: Path | None, name: str,
+    labels: str | None, reference: Path | None, examples: Path | None, name: str,
 ) -> None:  # fmt: skip
     from mobilelab import datasets
-    from mobilelab.apps import render
+    from mobilelab.apps import render, tensors
 
+    console = Terminal()
+    if examples is not None:
+        if labels is not None or reference is not None or dataset != "digits":
+            raise AppError(
+                "--examples is for a model of anything; labels, a data set and a reference belong "
+                "to images. Leave out one or the other."
+            )
+        given = tensors.read_examples(examples)
+        written = render.make_for_tensors(platform, out, model, given, variant=variant, name=name)
+        cases = written.vectors
+        console.print(f"Wrote {len(written.files)} files into {written.folder}.", soft_wrap=True)
+        console.print(
+            f"{len(cases.examples)} of {len(given)} examples with their answers are inside, "
+            f"recorded with {cases.recorded_with}.",
+            soft_wrap=True,
+        )
+        _not_built(console)
+        return
     data = datasets.load(dataset, data_dir)
     project = render.make(
         platform, out, model, data, variant=variant, labels=render.read_labels(labels),
         reference=reference, name=name,
     )  # fmt: skip
     recorded = project.vectors
-    console = Terminal()
     console.print(f"Wrote {len(project.files)} files into {project.folder}.", soft_wrap=True)
     console.print(
         f"{len(recorded.raw)} test images with their answers are inside, recorded with "
@@ -81,6 +105,10 @@ def _write(
         "right.",
         soft_wrap=True,
     )
+    _not_built(console)
+
+
+def _not_built(console: Terminal) -> None:
     console.print(
         "It was not built here. README.md in it says how to build it and what was tested.",
         soft_wrap=True,

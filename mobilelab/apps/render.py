@@ -1,8 +1,8 @@
 """Write an Android or iOS project around a model.
 
 The templates in ``templates/<platform>/`` are ordinary source files. ``common`` goes into every
-project, ``lite`` or ``executorch`` on top of it; only files that end in ``.j2`` have something to
-fill in.
+project; on top of it ``images`` (raw pixels to a label) or ``tensors`` (any inputs, any answers),
+and ``lite`` or ``executorch``. Only files that end in ``.j2`` have something to fill in.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from jinja2 import Environment, StrictUndefined
 
 import mobilelab
-from mobilelab.apps import AppError, vectors
+from mobilelab.apps import AppError, tensors, vectors
 from mobilelab.core.errors import ModelFileError
 from mobilelab.datasets import Dataset
 from mobilelab.runtimes import lite
@@ -31,6 +33,8 @@ ANDROID_RUNTIME = {
     "executorch": "org.pytorch:executorch-android:1.3.1",
 }
 IOS_BRANCH = "swiftpm-1.3.1"
+#: What PyTorch's speed_benchmark calls the types that it can make.
+_BENCHMARK_TYPES = {torch.float32: "float", torch.int64: "int64", torch.uint8: "uint8_t"}
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -41,7 +45,7 @@ class Project:
     folder: Path
     files: tuple[Path, ...]
     """Relative to the folder, sorted."""
-    vectors: vectors.Vectors
+    vectors: vectors.Vectors | tensors.Cases
 
 
 def make(
@@ -56,7 +60,7 @@ def make(
     guessing: bool = False,
     name: str = "MobileLab",
 ) -> Project:
-    """Write a project that runs the model on a phone and compares itself with Python.
+    """Write a project for images and labels, which compares itself with Python.
 
     Args:
         platform: ``android`` or ``ios``.
@@ -76,10 +80,68 @@ def make(
     """
     out, model = Path(out), Path(model)
     labels = tuple(data.classes if labels is None else labels)
-    _check(platform, variant, out, model, data, labels)
+    _check(platform, variant, out, model)
+    _check_images(data, labels)
     recorded = vectors.record(model, data, labels, reference=reference, guessing=guessing)
-    operators = lite.inspect(model).operators if variant == "lite" else ()
     facts = {
+        "kind": "images",
+        "dataset": data.name,
+        "preprocessing": data.preprocessing,
+        "labels": labels,
+        "recorded": recorded,
+    }
+    assets = {
+        "labels.txt": "".join(f"{label}\n" for label in labels),
+        "preprocessing.json": _json(_preprocessing(data)),
+    }
+    return _write(platform, variant, out, model, name, facts, assets)
+
+
+def make_for_tensors(
+    platform: str,
+    out: str | Path,
+    model: str | Path,
+    examples: Sequence[Any],
+    *,
+    variant: str = "lite",
+    name: str = "MobileLab",
+) -> Project:
+    """Write a project for any inputs and answers, which compares itself with Python.
+
+    Args:
+        platform: ``android`` or ``ios``.
+        out: the folder to make; one that is there already has to be empty.
+        model: a ``.ptl`` for the variant ``lite``, a ``.pte`` for ``executorch``.
+        examples: see :func:`mobilelab.apps.tensors.record`.
+        variant: which runtime the app uses.
+        name: what stands under the app's icon.
+
+    Raises:
+        AppError: for a folder that is not empty or cannot be written, or an unknown choice.
+        ModelFileError: if the model is not a file for that variant.
+        ShapeError: if an example does not fit it.
+    """
+    out, model = Path(out), Path(model)
+    _check(platform, variant, out, model)
+    recorded = tensors.record(model, examples)
+    inputs = recorded.examples[0].leaves().values()
+    facts = {
+        "kind": "tensors",
+        "recorded": recorded,
+        "input_dims": ";".join(",".join(map(str, leaf.shape)) for leaf in inputs),
+        "input_types": ";".join(_BENCHMARK_TYPES.get(leaf.dtype, "float") for leaf in inputs),
+    }
+    return _write(platform, variant, out, model, name, facts, {})
+
+
+def _write(
+    platform: str, variant: str, out: Path, model: Path, name: str, facts: dict[str, Any],
+    assets_text: dict[str, str],
+) -> Project:  # fmt: skip
+    """Render the templates of one kind of app, and put the model and what was recorded in."""
+    operators = lite.inspect(model).operators if variant == "lite" else ()
+    recorded, kind = facts["recorded"], facts["kind"]
+    facts = facts | {
         "platform": platform,
         "variant": variant,
         "name": name,
@@ -88,19 +150,14 @@ def make(
         "model_kb": model.stat().st_size / 1000,
         "android_runtime": ANDROID_RUNTIME[variant],
         "ios_branch": IOS_BRANCH,
-        "dataset": data.name,
-        "preprocessing": data.preprocessing,
-        "labels": labels,
-        "recorded": recorded,
         "operators": operators,
         "version": mobilelab.__version__,
     }
-    files = dict(_rendered(_TEMPLATES / platform / "common", facts))
-    files |= dict(_rendered(_TEMPLATES / platform / variant, facts))
-    files |= dict(_rendered(_TEMPLATES / "shared", facts))
+    files: dict[str, str] = {}
+    for layer in (f"{platform}/common", f"{platform}/{kind}", f"{platform}/{variant}", "shared"):
+        files |= dict(_rendered(_TEMPLATES / layer, facts))
     assets = ASSETS[platform]
-    files[f"{assets}/labels.txt"] = "".join(f"{label}\n" for label in labels)
-    files[f"{assets}/preprocessing.json"] = _json(_preprocessing(data))
+    files |= {f"{assets}/{file}": text for file, text in assets_text.items()}
     files[f"{assets}/vectors.json"] = _json(recorded.as_json())
     if operators:
         files["operators.yaml"] = "".join(f"- {operator}\n" for operator in operators)
@@ -118,9 +175,7 @@ def make(
     return Project(out, tuple(sorted(written)), recorded)
 
 
-def _check(
-    platform: str, variant: str, out: Path, model: Path, data: Dataset, labels: Sequence[str]
-) -> None:
+def _check(platform: str, variant: str, out: Path, model: Path) -> None:
     if platform not in PLATFORMS:
         raise AppError(f"There is no platform {platform!r}; choose one of {', '.join(PLATFORMS)}.")
     if variant not in VARIANTS:
@@ -136,6 +191,9 @@ def _check(
         )
     if variant == "executorch":
         vectors.check_pte(model)
+
+
+def _check_images(data: Dataset, labels: Sequence[str]) -> None:
     if not all(label.strip() and label.isprintable() for label in labels):
         raise AppError("A label is empty or holds a line break; give one name for each class.")
     if data.preprocessing.mode != "bilinear":

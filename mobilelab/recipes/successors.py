@@ -53,6 +53,8 @@ def _refusals(road: str) -> Iterator[None]:
             f"{road} refuses this network ({type(error).__name__}): {first_line(error)}."
         ) from error
     for text in said:
+        if "_flat_weights" in text:  # every nn.LSTM and nn.GRU moves its own weights about
+            continue
         warnings.warn(f"{road} says: {text}", ModelWarning, stacklevel=4)
 
 

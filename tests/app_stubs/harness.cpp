@@ -67,8 +67,35 @@ int main(int count, char **arguments) {
         std::cin >> size >> n;
         auto input = read<float>(n);
         try {
-            LiteModel model(arguments[2], {1, 1, size, size}, 1);
-            print(model.run(input.data(), input.size()));
+            LiteModel model(arguments[2], 1);
+            const auto *first = reinterpret_cast<const std::uint8_t *>(input.data());
+            LiteTensor image{"0", "float32", {1, 1, size, size}, {first, first + 4 * n}};
+            const auto answers = model.run({image});
+            std::vector<float> scores(answers.at(0).bytes.size() / 4);
+            std::memcpy(scores.data(), answers[0].bytes.data(), answers[0].bytes.size());
+            print(scores);
+        } catch (const std::exception &exception) {
+            std::cout << "refused: " << std::string(exception.what()).substr(0, 80) << '\n';
+        }
+    } else if (task == "tensors" && count > 2) {
+        // How many inputs; for each its type, sizes and bytes. The answers in the same form.
+        std::size_t n, rank, size;
+        std::cin >> n;
+        std::vector<LiteTensor> inputs(n);
+        for (auto &input : inputs) {
+            std::cin >> input.dtype >> rank;
+            input.shape = read<std::int64_t>(rank);
+            std::cin >> size;
+            input.bytes = read<std::uint8_t>(size);
+        }
+        try {
+            for (const auto &answer : LiteModel(arguments[2], 1).run(inputs)) {
+                std::cout << '"' << answer.name << "\" " << answer.dtype;
+                for (auto sizes : answer.shape) std::cout << ' ' << sizes;
+                std::cout << " :";
+                for (int byte : answer.bytes) std::cout << ' ' << byte;
+                std::cout << '\n';
+            }
         } catch (const std::exception &exception) {
             std::cout << "refused: " << std::string(exception.what()).substr(0, 80) << '\n';
         }

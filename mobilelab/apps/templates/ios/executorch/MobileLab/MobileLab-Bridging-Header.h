@@ -1,1 +1,3 @@
+#if __has_include("preprocess.h")
 #import "preprocess.h"
+#endif

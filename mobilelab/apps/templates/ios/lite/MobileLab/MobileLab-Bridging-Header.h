@@ -1,2 +1,4 @@
 #import "LiteBridge.h"
+#if __has_include("preprocess.h")
 #import "preprocess.h"
+#endif
