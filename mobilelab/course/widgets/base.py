@@ -15,6 +15,7 @@ import html
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import ipywidgets as w
 import numpy as np
@@ -26,15 +27,21 @@ from PIL import Image
 
 from mobilelab.core.errors import MobileLabError
 
-# What torch and matplotlib brought along stays for life. Without this, a full collection walks
-# through all of it every dozen moves, and the reader sees the picture stall for 0.2 s.
-gc.collect()
-gc.freeze()
-
 #: Seconds that the controls must rest before something slow is measured.
 REST = 0.35
 #: Drawn axes that a figure keeps, 1.7 MB each.
 KEPT = 8
+
+
+@cache
+def settle() -> None:
+    """Keep the garbage collector away from what is there before the first explorer.
+
+    What torch and matplotlib brought along stays for life. Without this, a full collection walks
+    through all of it every dozen moves, and the reader sees the picture stall for 0.2 s.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass(frozen=True)
@@ -156,6 +163,7 @@ class Explorer(w.VBox):
     """
 
     def __init__(self) -> None:
+        settle()
         self.picture = Shown(format="png", layout=w.Layout(max_width="100%"))
         self.picture.add_class("mobilelab-picture")
         self.words = w.HTML()
