@@ -224,7 +224,7 @@ def test_dask_workers_that_die_are_survived(tmp_path):
     folder = put(tmp_path / "in", **{f"s{i}": slow for i in range(10)})
     book = Gradebook(tmp_path / "g.db")
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
     ) as cluster:
         killed = []
 

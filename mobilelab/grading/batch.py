@@ -292,7 +292,7 @@ def _client(scheduler: str | None, workers: int | None, jobs: int) -> Iterator[C
             n_workers=min(workers, jobs) if workers else 1,
             threads_per_worker=1 if workers else min(2 * (cores or 1), jobs),
             processes=bool(workers),
-            dashboard_address=None,
+            dashboard_address=":0",  # any port that is free: another cluster may have 8787
             silence_logs=logging.CRITICAL,
         )
     try:
