@@ -8,6 +8,7 @@ chapter 03 turns it into.
 from __future__ import annotations
 
 import io
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -115,7 +116,8 @@ class QuantizableTinyMobileNet(TinyMobileNet):
     @classmethod
     def from_float(cls, model: TinyMobileNet) -> QuantizableTinyMobileNet:
         """A copy of ``model`` with the stubs added, in the same mode (train or eval)."""
-        copy = cls(model.features[0][0].in_channels, model.classifier.out_features)
+        first = cast(nn.Conv2d, model.get_submodule("features.0.0"))
+        copy = cls(first.in_channels, model.classifier.out_features)
         copy.load_state_dict(model.state_dict())
         return copy.train(model.training)
 

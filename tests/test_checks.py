@@ -1,6 +1,7 @@
 """Every exercise check passes its right solutions and fails its typical wrong ones, with a hint."""
 
 import importlib.util
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from records import record
+from torch.ao import quantization as tq
 
 from mobilelab import models
 from mobilelab.course.checks import (
@@ -263,3 +265,44 @@ def test_of_two_equally_good_choices_either_is_right():
     for name in ("one", "other"):
         choices = dict.fromkeys(("game", "translator", "sensor"), name)
         assert ch06.check_choices(choices, table, BUDGETS, lambda row: 1.0).passed
+
+
+# --- chapter 03, as strict readers tried it ----------------------------------------------------
+
+
+def test_03_1_takes_float32_and_refuses_another_rounding():
+    def plainly(low, high, bits=8):
+        low, high = min(low, 0.0), max(high, 0.0)
+        if low == high:
+            return 1.0, 0
+        scale = torch.tensor((high - low) / (2**bits - 1), dtype=torch.float32).item()
+        return scale, round(-low / scale)
+
+    def upwards(low, high, bits=8):
+        scale, _ = plainly(low, high, bits)
+        return scale, math.ceil(-low / scale)
+
+    assert ch03.check_scale_zero_point(plainly).passed
+    assert not ch03.check_scale_zero_point(upwards).passed
+
+
+@pytest.mark.parametrize(
+    ("images", "right"),
+    [
+        (lambda images: images, True),
+        (lambda images: 0.7 * images, False),
+        (lambda images: 20 * images, False),
+        (lambda images: 10 * torch.randn_like(images), False),
+    ],
+    ids=["the images", "darker", "brighter", "loud noise"],
+)
+def test_03_2_wants_the_answers_of_the_float_network(images, right):
+    def recipe(network, data):
+        torch.manual_seed(0)
+        network = network.eval().fuse()
+        network.qconfig = tq.get_default_qconfig("qnnpack")
+        prepared = tq.prepare(network)
+        prepared(images(data.calibration.images))
+        return tq.convert(prepared)
+
+    assert ch03.check_repaired_recipe(recipe).passed is right

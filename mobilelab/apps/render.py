@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from jinja2 import Environment, StrictUndefined
@@ -36,16 +36,17 @@ IOS_BRANCH = "swiftpm-1.3.1"
 #: What PyTorch's speed_benchmark calls the types that it can make.
 _BENCHMARK_TYPES = {torch.float32: "float", torch.int64: "int64", torch.uint8: "uint8_t"}
 _TEMPLATES = Path(__file__).parent / "templates"
+_Recorded = TypeVar("_Recorded", vectors.Vectors, tensors.Cases)
 
 
 @dataclass(frozen=True)
-class Project:
+class Project(Generic[_Recorded]):
     """A project that was written."""
 
     folder: Path
     files: tuple[Path, ...]
     """Relative to the folder, sorted."""
-    vectors: vectors.Vectors | tensors.Cases
+    vectors: _Recorded
 
 
 def make(
@@ -59,7 +60,7 @@ def make(
     reference: str | Path | None = None,
     guessing: bool = False,
     name: str = "MobileLab",
-) -> Project:
+) -> Project[vectors.Vectors]:
     """Write a project for images and labels, which compares itself with Python.
 
     Args:
@@ -105,7 +106,7 @@ def make_for_tensors(
     *,
     variant: str = "lite",
     name: str = "MobileLab",
-) -> Project:
+) -> Project[tensors.Cases]:
     """Write a project for any inputs and answers, which compares itself with Python.
 
     Args:
@@ -137,7 +138,7 @@ def make_for_tensors(
 def _write(
     platform: str, variant: str, out: Path, model: Path, name: str, facts: dict[str, Any],
     assets_text: dict[str, str],
-) -> Project:  # fmt: skip
+) -> Project[Any]:  # fmt: skip
     """Render the templates of one kind of app, and put the model and what was recorded in."""
     operators = lite.inspect(model).operators if variant == "lite" else ()
     recorded, kind = facts["recorded"], facts["kind"]

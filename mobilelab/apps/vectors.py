@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -248,7 +249,7 @@ def _channels(node: torch._C.Node) -> int | None:
         if isinstance(value, Tensor) and value.ndim == 4:
             if node.kind() == "aten::_convolution" and values[6]:
                 return value.shape[0]
-            groups = values[8] if node.kind() == "aten::_convolution" else values[-1]
+            groups = cast(int, values[8] if node.kind() == "aten::_convolution" else values[-1])
             return value.shape[1] * groups
         if isinstance(value, torch.ScriptObject):
             kind = value._type().qualified_name()

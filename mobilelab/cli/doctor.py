@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
 
 TORCH, TORCHVISION = "2.12.1", "0.27.1"
 ENGINES = ("qnnpack",)
@@ -159,13 +160,13 @@ def extra_runtime(extra: str, *packages: str) -> Finding:
     return _optional(extra, found, "chapter 08", fix)
 
 
-def _imported(name: str) -> tuple[object | None, Finding | None]:
+def _imported(name: str) -> ModuleType | Finding:
     """The module, or the finding that says why it does not import."""
     try:
-        return importlib.import_module(name), None
+        return importlib.import_module(name)
     except Exception as error:  # a broken wheel raises OSError, RuntimeError, ImportError
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        return None, Finding(
+        return Finding(
             name,
             False,
             "does not import",
@@ -177,25 +178,29 @@ def examine() -> list[Finding]:
     """All checks on this machine, in the order in which they are worth mending."""
     from mobilelab.grading.sandbox import missing
 
-    findings = [python(sys.version_info)]
-    torch, broken = _imported("torch")
-    if torch is None:
-        findings.append(broken)
+    findings = [python(sys.version_info[:3])]
+    torch = _imported("torch")
+    if isinstance(torch, Finding):
+        findings.append(torch)
     else:
         findings += [
             torch_version(torch.__version__),
             xnnpack(torch._C._is_xnnpack_enabled()),
             engines(torch.backends.quantized.supported_engines),
         ]
-        torchvision, broken = _imported("torchvision")
-        findings.append(broken or torchvision_version(torchvision.__version__))
+        vision = _imported("torchvision")
+        findings.append(
+            vision if isinstance(vision, Finding) else torchvision_version(vision.__version__)
+        )
     findings.append(package("jupyterlab", "so there is nothing to open the notebooks with"))
     findings.append(package("ipywidgets", "so sliders would not show"))
-    if torch is not None:
+    if not isinstance(torch, Finding):
         findings.append(data_files())
     findings.append(disk(shutil.disk_usage(".").free))
-    psutil, broken = _imported("psutil")
-    findings.append(broken or memory(psutil.virtual_memory().available))
+    psutil = _imported("psutil")
+    findings.append(
+        psutil if isinstance(psutil, Finding) else memory(psutil.virtual_memory().available)
+    )
     findings.append(grading_sandbox(missing()))
     findings.append(extra_runtime("executorch", "executorch"))
     findings.append(extra_runtime("litert", "ai-edge-litert", "litert-torch"))

@@ -149,7 +149,9 @@ def grade(
     assignment = Assignment.load(exercise, hidden=not dry_run)
     names = submissions.read_roster(roster) if roster else None
     handed_in_at = submissions.read_times(times, names) if times else None
-    found, remarks = submissions.find(handed_in, assignment.name, names)
+    found, remarks = submissions.find(
+        handed_in, assignment.name, names, before.untouched(assignment)
+    )
     key = _secret(secret)
     if not dry_run:
         found, copies = before.without_copies(assignment, found)

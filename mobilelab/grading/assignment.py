@@ -72,9 +72,10 @@ class Assignment:
         sys.modules[package] = holder
         self.checks = self._module(package, "checks")
         self.hidden = self._module(package, "hidden")
-        self.exercise: Exercise = getattr(self.checks, "EXERCISE", None)
-        if not isinstance(self.exercise, Exercise):
+        exercise = getattr(self.checks, "EXERCISE", None)
+        if not isinstance(exercise, Exercise):
             raise ExerciseError(f"{name}/checks.py does not define EXERCISE, an Exercise.")
+        self.exercise = exercise
         for task in self.exercise.tasks:
             if not hidden:
                 setattr(self.hidden, task.key, _no_cases)
@@ -103,6 +104,7 @@ class Assignment:
     def _module(self, package: str, name: str) -> ModuleType:
         source = self.files[f"{name}.py"]
         spec = importlib.util.spec_from_loader(f"{package}.{name}", loader=None)
+        assert spec is not None  # there is one for every name
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         setattr(sys.modules[package], name, module)
@@ -232,7 +234,8 @@ def _names_of(statement: ast.stmt) -> list[str]:
     if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
         return [statement.name]
     if isinstance(statement, ast.Assign):
-        return [node.id for t in statement.targets for node in ast.walk(t) if hasattr(node, "id")]
+        nodes = [node for target in statement.targets for node in ast.walk(target)]
+        return [node.id for node in nodes if isinstance(node, ast.Name)]
     if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
         return [statement.target.id]
     return []

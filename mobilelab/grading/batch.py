@@ -16,13 +16,13 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
-import dask
+import dask.config
 import torch
 from distributed import Client, LocalCluster, as_completed
-from distributed.comm import get_address_host
+from distributed.comm.addressing import get_address_host
 
 from mobilelab.core.errors import MobileLabError
 from mobilelab.grading import calibration
@@ -59,6 +59,10 @@ class Summary:
     """Which limits applied, in words; nothing if nothing was graded."""
 
 
+class NotJudged(MobileLabError):
+    """A submission could not be judged, by a fault of the grader's."""
+
+
 def judge(job: Mapping[str, Any]) -> dict[str, Any]:
     """What a worker does: one submission, in this process's sandbox.
 
@@ -66,11 +70,18 @@ def judge(job: Mapping[str, Any]) -> dict[str, Any]:
         NoSandbox: if there is none on the worker's machine.
     """
     assignment, place = _here(job)
-    return score(
-        assignment, job["content"], job["student"], place,
-        secret=job["secret"], draws=job["draws"], only=job["only"], limits=job["limits"],
-        parameters=job["parameters"],
-    )  # fmt: skip
+    try:
+        return score(
+            assignment, job["content"], job["student"], place,
+            secret=job["secret"], draws=job["draws"], only=job["only"], limits=job["limits"],
+            parameters=job["parameters"],
+        )  # fmt: skip
+    except (NoSandbox, ImportError):
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"[:300]
+    # Raised here and not there: Dask never reports a job that ended in a deep recursion.
+    raise NotJudged(said)
 
 
 def time_solution(job: Mapping[str, Any], again: bool) -> calibration.Took:
@@ -205,6 +216,11 @@ def grade(
     return summary
 
 
+def _threads(client: Client) -> dict[str, int]:
+    """The threads of each worker, by its address."""
+    return cast("dict[str, int]", client.nthreads())  # no coroutine: the client is not async
+
+
 def _solution(client: Client, job: Mapping[str, Any], again: bool) -> calibration.Took:
     """What the solution takes on the slowest of the hosts.
 
@@ -212,7 +228,7 @@ def _solution(client: Client, job: Mapping[str, Any], again: bool) -> calibratio
         NotTimed: if that cannot be said.
         NoSandbox: if there is none.
     """
-    hosts = {get_address_host(address): address for address in client.nthreads()}
+    hosts = {get_address_host(address): address for address in _threads(client)}
     futures = [
         client.submit(
             time_solution, job, again, workers=[address], allow_other_workers=True, pure=False
@@ -220,7 +236,8 @@ def _solution(client: Client, job: Mapping[str, Any], again: bool) -> calibratio
         for address in hosts.values()
     ]
     try:
-        found = [astuple(took) for took in client.gather(futures)]
+        times = cast("list[calibration.Took]", client.gather(futures))
+        found = [astuple(took) for took in times]
     except (calibration.NotTimed, NoSandbox, ImportError):
         raise
     except Exception as error:  # whatever ended it, the submissions are graded all the same
@@ -234,7 +251,7 @@ def _results(
     client: Client, jobs: Sequence[tuple[Submission, dict]], limits: Limits
 ) -> Iterator[tuple]:
     """Jobs and outcomes as they come; a few for each thread are under way at a time."""
-    threads = max(1, sum(client.nthreads().values()))
+    threads = max(1, sum(_threads(client).values()))
     waiting = list(reversed(jobs))
     running = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
@@ -63,7 +64,7 @@ def to_html(title: str, standing: Standing) -> str:
     """
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>{escape(standing.student)} · {escape(standing.path)}</p>",
+        f"<p>{_text(standing.student)} · {_text(standing.path)}</p>",
         f'<p class="score">{number(standing.points)} of {number(standing.most)} points</p>',
     ]
     if standing.factor < 1:
@@ -72,22 +73,31 @@ def to_html(title: str, standing: Standing) -> str:
             "count.</p>"
         )
     if standing.message:
-        note = f"<strong>{escape(standing.end)}.</strong> {escape(standing.message)}"
+        note = f"<strong>{_text(standing.end)}.</strong> {_text(standing.message)}"
         parts.append(f'<p class="note">{note}</p>')
     for task in standing.tasks.values():
         parts.append(
-            f"<h2>{escape(task['title'])}: {number(task['points'])} of {number(task['max'])}</h2>"
+            f"<h2>{_text(task['title'])}: {number(task['points'])} of {number(task['max'])}</h2>"
         )
         if task["end"] != "right" and (task["message"] or task["end"] != "wrong answer"):
-            said = f"<pre>{escape(task['message'][:MOST])}</pre>" if task["message"] else ""
-            parts.append(f'<div class="note"><strong>{escape(task["end"])}</strong>{said}</div>')
+            said = f"<pre>{_text(task['message'][:MOST])}</pre>" if task["message"] else ""
+            parts.append(f'<div class="note"><strong>{_text(task["end"])}</strong>{said}</div>')
         if task["cases"]:
             parts.append(_cases(task["cases"]))
     if standing.limits:
-        parts.append(f"<p>{escape(standing.limits)}</p>")
+        parts.append(f"<p>{_text(standing.limits)}</p>")
     parts.append("<h2>Your cells</h2>")
     parts += [_cell(cell) for cell in standing.cells]
     return page(f"{title}: {standing.student}", "\n".join(parts))
+
+
+#: Kinds of characters that nobody sees.
+_SILENT = ("Cc", "Cf", "Cs")
+
+
+def _text(value: str) -> str:
+    """A student's words, for a page."""
+    return escape(without_controls(value))
 
 
 def _cases(cases: list[dict]) -> str:
@@ -98,11 +108,11 @@ def _cases(cases: list[dict]) -> str:
             if case["ok"]
             else '<span class="wrong">✗ wrong</span>'
         )
-        name = escape(case["name"])
+        name = _text(case["name"])
         if not case["ok"] and case["hint"]:
-            name += f"<br><em>{escape(case['hint'])}</em>"
+            name += f"<br><em>{_text(case['hint'])}</em>"
         if case["public"]:
-            values = f"<td>{escape(case['expected'])}</td><td>{escape(case['got'])}</td>"
+            values = f"<td>{_text(case['expected'])}</td><td>{_text(case['got'])}</td>"
         else:
             values = "<td colspan=2>hidden, counts for points</td>"
         rows.append(f"<tr><td>{mark}</td><td>{name}</td>{values}</tr>")
@@ -126,14 +136,35 @@ def _cell(cell: dict) -> str:
 
 
 def _trimmed(text: str) -> str:
-    # control characters have no place in a page; colors of a terminal least of all
-    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", "", text)
+    text = without_controls(text)
     return text if len(text) <= MOST else text[:MOST] + "\n[trimmed]"
 
 
+def without_controls(text: str) -> str:
+    """Text without what has no place in a page: colors, control characters, marks of direction."""
+    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in _SILENT)
+
+
 def file_name(student: str) -> str:
-    """A safe, distinct file name for a student."""
-    return re.sub(r"[^\w.@+-]", "_", student.lstrip("."))[:80] or "student"
+    """A safe file name for a student, of 120 bytes at most; two may have one."""
+    name = re.sub(r"[^\w.@+-]", "_", student.lstrip("."))
+    return name.encode()[:120].decode(errors="ignore") or "student"
+
+
+def file_names(students: Iterable[str]) -> dict[str, str]:
+    """A file name for each student, and no two alike, also where case does not count."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for student in students:
+        name = base = file_name(student)
+        count = 1
+        while name.casefold() in taken:
+            count += 1
+            name = f"{base}-{count}"
+        taken.add(name.casefold())
+        found[student] = name
+    return found
 
 
 def write(folder: str | Path, title: str, standings: Iterable[Standing]) -> int:
@@ -142,17 +173,13 @@ def write(folder: str | Path, title: str, standings: Iterable[Standing]) -> int:
     Raises:
         FeedbackError: if they cannot be written.
     """
-    count = 0
-    taken: set[str] = set()
+    standings = list(standings)
+    names = file_names(standing.student for standing in standings)
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for standing in standings:
-            name = base = file_name(standing.student)
-            while name.casefold() in taken:
-                name = f"{base}-{len(taken)}"
-            taken.add(name.casefold())
-            Path(folder, f"{name}.html").write_text(to_html(title, standing), encoding="utf-8")
-            count += 1
+            path = Path(folder, f"{names[standing.student]}.html")
+            path.write_text(to_html(title, standing), encoding="utf-8")
     except OSError as error:
         raise FeedbackError(f"Cannot write feedback to {folder}: {error.strerror}.") from error
-    return count
+    return len(standings)

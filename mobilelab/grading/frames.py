@@ -55,8 +55,8 @@ class Reader:
         """
         self._held += data
         frames = []
-        while self._begun():
-            message, at, end = self._head
+        while (head := self._begun()) is not None:
+            message, at, end = head
             if len(self._held) < end:
                 break
             blocks = []
@@ -69,8 +69,8 @@ class Reader:
             frames.append((message, blocks))
         return frames
 
-    def _begun(self) -> bool:
-        """Whether the JSON of the next frame is there and read."""
+    def _begun(self) -> tuple[dict[str, Any], int, int] | None:
+        """The next frame's JSON, and where its blocks begin and end, once the JSON is there."""
         if self._head is None and len(self._held) >= 4:
             end = 4 + int.from_bytes(self._held[:4], "big")
             if end > LARGEST_JSON:
@@ -81,7 +81,7 @@ class Reader:
                 if whole > self.largest:
                     raise TooLarge(_too_large("data", self.largest))
                 self._head = message, end, whole
-        return self._head is not None
+        return self._head
 
 
 def _too_large(what: str, most: int) -> str:

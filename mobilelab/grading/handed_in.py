@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from mobilelab.core.errors import MobileLabError
@@ -30,6 +30,28 @@ def _code(cells: Sequence[notebook.Cell]) -> list[str]:
     return [source for source in code if source]
 
 
+def untouched(assignment: Assignment) -> Callable[[bytes], bool] | None:
+    """Tells whether a notebook's code is still as it was handed out.
+
+    Returns:
+        ``None`` without a solution notebook: then nobody knows what was handed out.
+    """
+    try:
+        given = release.student_notebook(assignment)
+    except ExerciseError:
+        return None
+    names = assignment.exercise.parameters
+    empty = _code(notebook.read(release.text(given).encode(), names))
+
+    def is_untouched(content: bytes) -> bool:
+        try:
+            return _code(notebook.read(content, names)) == empty
+        except notebook.NotANotebook:
+            return False
+
+    return is_untouched
+
+
 def without_copies(
     assignment: Assignment, submissions: Sequence[Submission]
 ) -> tuple[list[Submission], list[Remark]]:
@@ -37,15 +59,12 @@ def without_copies(
 
     Jupyter's ``…-Copy1.ipynb`` of the hand-out beside the finished work is no last attempt.
     """
-    try:
-        given = release.student_notebook(assignment)
-    except ExerciseError:  # without a solution notebook nobody knows what was handed out
+    is_untouched = untouched(assignment)
+    if is_untouched is None:
         return list(submissions), []
-    content = release.text(given).encode()
-    empty = _code(notebook.read(content, assignment.exercise.parameters))
-    untouched = [s for s in submissions if _code(_cells(assignment, s)) == empty]
-    worked = {s.student for s in submissions if s not in untouched}
-    copies = [s for s in untouched if s.student in worked]
+    same = [s for s in submissions if is_untouched(s.content)]
+    worked = {s.student for s in submissions if s not in same}
+    copies = [s for s in same if s.student in worked]
     why = "not graded: nothing in it was changed, and its student handed in another file"
     return [s for s in submissions if s not in copies], [Remark(s.path, why) for s in copies]
 

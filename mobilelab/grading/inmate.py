@@ -358,7 +358,8 @@ def main(descriptor: str, sealed: str, *modules: str) -> None:
             return
         try:
             if len(descriptors) == 2:
-                fork_sealed(*descriptors, json.loads(data))
+                first, second = descriptors
+                fork_sealed(first, second, json.loads(data))
         finally:
             for each in descriptors:
                 os.close(each)

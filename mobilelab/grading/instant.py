@@ -14,7 +14,7 @@ from IPython import get_ipython
 from mobilelab.core.errors import ProgressError
 from mobilelab.grading import answers, run_model
 from mobilelab.grading.plain import File, decode, encode
-from mobilelab.grading.tasks import Exercise, Facts, Outcome, Question, Reply, Run, Task, look
+from mobilelab.grading.tasks import Exercise, Facts, Here, Outcome, Question, Reply, Run, Task, look
 from mobilelab.jupyter import progress
 
 #: Honest tries after which a task is explained.
@@ -78,20 +78,18 @@ class Checker:
             KeyError: if there is no such task.
         """
         task = self.exercise.task(key)
-        if names is None:
-            shell = get_ipython()
-            names = shell.user_ns if shell is not None else {}
+        known = _of_the_notebook() if names is None else names
         parameters = SimpleNamespace(
-            **{k: names.get(k, options[0]) for k, options in self.exercise.parameters.items()}
+            **{k: known.get(k, options[0]) for k, options in self.exercise.parameters.items()}
         )
-        outcomes = look(task.public(parameters), lambda question: ask_here(names, question))
+        outcomes = look(task.public(parameters), lambda question: ask_here(known, question))
         for end, text in (
             ("not done", "not done yet. Write your code in the cell above and run both."),
             ("missing task", f"nothing to check: define {' and '.join(task.names)} first."),
         ):
             if outcomes and all(outcome.end == end for outcome in outcomes):
                 return Answer(task, outcomes, todo=text)
-        return Answer(task, outcomes, self._count(task, outcomes, names))
+        return Answer(task, outcomes, self._count(task, outcomes, known))
 
     def _count(self, task: Task, outcomes: list[Outcome], names: Mapping[str, Any]) -> int:
         """The number of different wrong answers so far; the same one again is no new try."""
@@ -103,6 +101,11 @@ class Checker:
         with contextlib.suppress(ProgressError):  # they count here, until the kernel restarts
             tries |= progress.tried(key, tries)
         return len(tries)
+
+
+def _of_the_notebook() -> Mapping[str, Any]:
+    shell = get_ipython()
+    return shell.user_ns if shell is not None else {}
 
 
 def _source(value: object) -> str:
@@ -128,6 +131,7 @@ def ask_here(names: Mapping[str, Any], question: Question) -> Reply:
             return Reply("ok", decode(*encode(value)))
         except Exception as error:  # whatever a delivered model raises
             return Reply("error", error=f"{type(error).__name__}: {error}".splitlines()[0])
+    assert not isinstance(question, Here)  # chapters ask those, exercises do not
     try:
         value = answers.answer(names, *answers.to_message(question))
         return Reply("ok", decode(*encode(value)))

@@ -10,7 +10,7 @@ import gc
 import sys
 from collections.abc import Iterator
 
-sys.modules.setdefault("rfc3987_syntax", None)
+sys.modules.setdefault("rfc3987_syntax", None)  # pyright: ignore[reportArgumentType] None is allowed
 
 
 @contextlib.contextmanager

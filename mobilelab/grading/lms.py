@@ -11,10 +11,11 @@ import io
 import json
 import re
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
-from mobilelab.grading.feedback import FeedbackError, file_name, number
+from mobilelab.grading.feedback import FeedbackError, file_names, number, without_controls
 from mobilelab.grading.gradebook import Standing
 from mobilelab.grading.plain import same_name
 
@@ -75,12 +76,13 @@ def canvas(
     if header[:2] != list(fixed[:2]):
         raise FeedbackError(f"{exported} does not look like a Canvas gradebook: {header[:5]}.")
     keep = [header.index(name) for name in fixed if name in header] + wanted
+    who = [header.index(name) for name in fixed[:-1] if name in header]
     filled, known, table = 0, set(), [[header[i] for i in keep]]
     for row in rows:
         if row[0].strip() == "Points Possible" or row[0].strip() == "Student, Test":
             table.append([row[i] for i in keep])
             continue
-        standing = _standing([row[i] for i in keep[:-1]], grades, names)
+        standing = _standing([row[i] for i in who], grades, names)
         cells = [row[i] for i in keep]
         if standing is not None and cells[-1].strip().upper() != "EX":  # an excused student stays
             cells[-1] = number(standing.points)
@@ -90,6 +92,13 @@ def canvas(
         table.append(cells)
     _write(out, table)
     return filled, sorted(set(grades) - known)
+
+
+#: Columns of Moodle's worksheet that name a person.
+_WHO = {
+    "identifier", "full name", "first name", "last name", "surname", "email address", "id number",
+    "username", "institution id",
+}  # fmt: skip
 
 
 def moodle(
@@ -120,9 +129,11 @@ def moodle(
     if "Feedback comments" in header:
         comments = header.index("Feedback comments")
     most = header.index("Maximum Grade") if "Maximum Grade" in header else None
+    # Only what names a person: "No submission" stands in Status, and may be somebody's file.
+    who = [i for i, name in enumerate(header) if name.strip().casefold() in _WHO]
     filled, known = 0, set()
     for row in rows:
-        standing = _standing(row[: grade + 1], grades, names)
+        standing = _standing([row[i] for i in who], grades, names)
         if standing is None:
             continue
         points = standing.points
@@ -133,7 +144,7 @@ def moodle(
                 raise FeedbackError(f"{row[most]!r} in {worksheet} is no maximum grade.") from error
         row[grade] = number(points)
         if comments is not None:
-            row[comments] = harmless(summary(standing))
+            row[comments] = harmless(escape(summary(standing), quote=False))
         known.add(standing.student)
         filled += 1
     _write(out, [header, *rows])
@@ -160,7 +171,7 @@ def summary(standing: Standing) -> str:
         missed = [case["name"] for case in task["cases"] if not case["ok"]]
         more = f" ({task['end']}: {', '.join(missed[:4])})" if task["end"] != "right" else ""
         lines.append(f"{task['title']}: {number(task['points'])} of {number(task['max'])}{more}")
-    return re.sub(r"[^\S\n]+", " ", "\n".join(lines))
+    return re.sub(r"[^\S\n]+", " ", without_controls("\n".join(lines)))
 
 
 def gradescope(standing: Standing) -> dict[str, Any]:
@@ -187,7 +198,6 @@ def gradescope(standing: Standing) -> dict[str, Any]:
         )
     return {
         "score": standing.points,
-        "execution_time": round(standing.seconds),
         "output": standing.message,
         "visibility": "visible",
         "stdout_visibility": "hidden",
@@ -202,8 +212,9 @@ def write_gradescope(folder: str | Path, grades: Mapping[str, Standing]) -> None
         FeedbackError: if they cannot be written.
     """
     try:
+        names = file_names(grades)
         for student, standing in grades.items():
-            path = Path(folder, file_name(student))
+            path = Path(folder, names[student])
             path.mkdir(parents=True, exist_ok=True)
             (path / "results.json").write_text(json.dumps(gradescope(standing), indent=1))
     except OSError as error:

@@ -126,10 +126,13 @@ def held(cells: Sequence[Cell], names: Collection[str]) -> dict[str, Any] | None
     if source is None:
         return None
     found = {}
-    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError), ONE_AT_A_TIME:
+    broken = (SyntaxError, ValueError, TypeError, RecursionError, MemoryError)
+    with contextlib.suppress(*broken), ONE_AT_A_TIME:
         for statement in ast.parse(source).body:
             if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-                found[statement.targets[0].id] = ast.literal_eval(statement.value)
+                value = ast.literal_eval(statement.value)
+                repr(value)  # a number of 5000 digits cannot be printed: it is nobody's
+                found[statement.targets[0].id] = value
     return {name: found[name] for name in names if name in found}
 
 
@@ -162,23 +165,19 @@ def assigned(source: str) -> list[str]:
         found = re.findall(r"(?m)^(?:def|class)\s+(\w+)|^(\w+)\s*=", source)
         return [a or b for a, b in found]
     names: list[str] = []
-
-    def visit(node: ast.AST) -> None:
+    waiting: list[ast.AST] = [tree]  # a stack: Python's own ends at a deep expression
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             names.append(node.name)
-            return
-        if isinstance(
-            node, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-        ):
-            return
+            continue
+        if isinstance(node, _OWN_SCOPE):
+            continue
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.append(node.id)
         if isinstance(node, ast.alias):
             names.append((node.asname or node.name).split(".")[0])
-        for child in ast.iter_child_nodes(node):
-            visit(child)
-
-    visit(tree)
+        waiting += reversed(list(ast.iter_child_nodes(node)))
     return names
 
 

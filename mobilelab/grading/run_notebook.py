@@ -21,13 +21,14 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import nbformat
 import papermill
 from IPython.core.displaypub import DisplayPublisher
+from IPython.core.formatters import DisplayFormatter
 from IPython.core.interactiveshell import InteractiveShell
-from matplotlib.backends import backend_registry
+from matplotlib.backends.registry import backend_registry
 from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
@@ -184,7 +185,8 @@ class Student:
     def result(self, value: object) -> None:
         """Show the value of a cell's last line."""
         if value is not None:
-            self.outputs.show(self.shell.display_formatter.format(value)[0])
+            formatter = cast(DisplayFormatter, self.shell.display_formatter)
+            self.outputs.show(formatter.format(value)[0])
 
     def run(self, index: int, source: str) -> None:
         """Run one cell, tell that it begins and how it ended."""

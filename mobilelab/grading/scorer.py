@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -29,7 +29,7 @@ from mobilelab.grading.frames import (
 )
 from mobilelab.grading.plain import File, clean, decode, encode
 from mobilelab.grading.sandbox import Ended, Inmate, Limits, Sandbox
-from mobilelab.grading.tasks import ENDS, Facts, Outcome, Question, Reply, Run, Task, look
+from mobilelab.grading.tasks import ENDS, Facts, Here, Outcome, Question, Reply, Run, Task, look
 
 #: How often a notebook is started again without a cell that ended its process, and how often
 #: because of questions about one task.
@@ -116,7 +116,7 @@ class Oracle:
         self._files: dict[int, Reply] = {}
         self._cells_again = AGAIN
         self._deaths: Counter[str] = Counter()
-        self._spent: Counter[str] = Counter()
+        self._spent: defaultdict[str, float] = defaultdict(float)
         self._number = 0
 
     # --- the notebook ----------------------------------------------------------------------
@@ -184,8 +184,8 @@ class Oracle:
         self.longest[what] = max(self.longest[what], time.monotonic() - since)
 
     def _record(self, said: CellEnded, parts: list[bytes]) -> None:
-        place = self._place
-        if said.ended != place:
+        place = said.ended
+        if place != self._place:
             raise Ended("nonsense", "it says of another cell that it has ended")
         for name, value in said.changed.items():
             if name in self.parameters:
@@ -219,6 +219,7 @@ class Oracle:
         if self._inmate is None:
             end = self.end or Ended("died")
             return Reply(_outcome(end), error=in_words(end, self.limits, self.limits.notebook))
+        assert not isinstance(question, Here)  # chapters ask those, exercises do not
         try:
             return self._exchange(self._inmate, task, *answers.to_message(question))
         except Ended as end:
@@ -274,6 +275,7 @@ class Oracle:
                     self._model = self.sandbox.open("run_model", self.limits)
                 return self._exchange(self._model, task, {"ask": kind, "with": form}, blocks)
             except Ended as end:
+                assert self._model is not None  # opening it ends otherwise
                 self._model.close()
                 self._model = None
                 said = in_words(end, self.limits, self.limits.cell)

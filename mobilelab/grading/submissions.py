@@ -10,7 +10,7 @@ import re
 import unicodedata
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
@@ -46,7 +46,10 @@ class Remark:
 
 
 def find(
-    place: str | Path, exercise: str, roster: Mapping[str, str] | None = None
+    place: str | Path,
+    exercise: str,
+    roster: Mapping[str, str] | None = None,
+    untouched: Callable[[bytes], bool] | None = None,
 ) -> tuple[list[Submission], list[Remark]]:
     """All submissions below ``place``.
 
@@ -58,6 +61,8 @@ def find(
         exercise: its folder's name. Where a student has several notebooks, those named after it
             count; all that count are attempts.
         roster: any name by which a student is known to their id (:func:`read_roster`).
+        untouched: whether a notebook is still as it was handed out. Where all that a student named
+            after the exercise are, the others count.
 
     Returns:
         Submissions, by student and time; and a remark for everything that is not graded.
@@ -72,11 +77,12 @@ def find(
     try:
         if place.is_dir():
             files = list(_in_folder(place, remarks))
-        elif zipfile.is_zipfile(place):
+        elif place.suffix.lower() != ".ipynb" and zipfile.is_zipfile(place):
             files = list(_in_zip(place, remarks))
         else:
-            files = [(place.name, _read(place), _time(place))]
-    except (OSError, zipfile.BadZipFile) as error:
+            files = [(_clean(place.name), _read(place), _time(place))]
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        # a damaged zip ends in any of them, UnicodeDecodeError among the ValueErrors
         raise SubmissionsError(f"Cannot read {place}: {error}.") from error
     notebooks = [file for file in files if file[0].lower().endswith(".ipynb")]
     if not notebooks:
@@ -99,8 +105,15 @@ def find(
     chosen: list[Submission] = []
     for own in by_student.values():
         named = [s for s in own if exercise.casefold() in PurePosixPath(s.path).stem.casefold()]
+        if untouched is not None and all(untouched(s.content) for s in named):
+            worked = [s for s in own if not untouched(s.content)]
+            remarks += [
+                Remark(s.path, f"not graded: nothing in it was changed, and {s.student} handed in "
+                       "another file") for s in named if worked
+            ]  # fmt: skip
+            named = worked
         for other in own if named else ():
-            if other not in named:
+            if other not in named and not any(other.path == told.path for told in remarks):
                 remarks.append(
                     Remark(other.path, f"not graded: not named after {exercise} as others are")
                 )
@@ -133,12 +146,28 @@ def names_of(path: str) -> list[str]:
     (``Ada L_1234567_assignsubmission_file``) give ``Participant 1234567`` and ``Ada L``, Canvas'
     file names (``lovelaceada_12345_67890_work.ipynb``, with ``_LATE`` or without) give ``12345``.
     """
-    parts = PurePosixPath(path).parts
-    if len(parts) > 1:
-        moodle = re.fullmatch(r"(.*)_(\d+)_assignsubmission_(?:file|onlinetext)_?", parts[0])
-        return [f"Participant {moodle[2]}", moodle[1]] if moodle else [parts[0].strip()]
-    canvas = re.match(r"[^_]+_(?:LATE_)?(\d+)_\d+_.+", parts[0])
-    return [canvas[1] if canvas else PurePosixPath(parts[0]).stem.strip()]
+    top, *below = PurePosixPath(path).parts
+    if below:
+        moodle = re.fullmatch(r"(.*)_(\d+)_assignsubmission_(?:file|onlinetext)_?", top)
+        return [f"Participant {moodle[2]}", moodle[1]] if moodle else [top.strip()]
+    # Canvas' own numbers have more digits than a date in a name
+    canvas = re.match(r"[^_]+_(?:LATE_)?(\d{2,})_\d{4,}_.+", top)
+    return [canvas[1] if canvas else PurePosixPath(top).stem.strip()]
+
+
+def _clean(path: str) -> str:
+    """A path as it is shown and told apart.
+
+    Bytes that are not UTF-8 are read as Latin-1, and what nobody sees in a name (control
+    characters, marks of direction, spaces without width) is taken out: two students must not look
+    alike.
+    """
+    content = path.encode("utf-8", "surrogateescape")
+    try:
+        path = content.decode("utf-8")
+    except UnicodeDecodeError:
+        path = content.decode("latin-1")
+    return "".join(c for c in path if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
 
 
 def _skipped(path: PurePosixPath, remarks: list[Remark]) -> bool:
@@ -157,9 +186,11 @@ def _skipped(path: PurePosixPath, remarks: list[Remark]) -> bool:
 
 def _in_folder(folder: Path, remarks: list[Remark]) -> Iterator[tuple[str, bytes, datetime]]:
     for path in sorted(folder.rglob("*")):
-        inside = PurePosixPath(path.relative_to(folder).as_posix())
+        inside = PurePosixPath(_clean(path.relative_to(folder).as_posix()))
         if path.is_symlink():  # it could lead anywhere on the grader's disk
             remarks.append(Remark(str(inside), "not graded: a link; put the file itself there"))
+        elif not path.is_file() and not path.is_dir():
+            remarks.append(Remark(str(inside), "not graded: no ordinary file"))
         elif path.is_file() and not _skipped(inside, remarks):
             try:
                 yield str(inside), _read(path), _time(path)
@@ -181,7 +212,7 @@ def _time(path: Path) -> datetime:
 def _in_zip(place: Path, remarks: list[Remark]) -> Iterator[tuple[str, bytes, datetime]]:
     with zipfile.ZipFile(place) as archive:
         for entry in archive.infolist():
-            path = PurePosixPath(entry.filename.replace("\\", "/"))
+            path = PurePosixPath(_clean(entry.filename.replace("\\", "/")))
             if entry.is_dir() or not path.parts or _skipped(path, remarks):
                 continue
             content = b""

@@ -291,13 +291,13 @@ def compare(expected: Any, got: Any, tolerance: float = 0.0) -> tuple[bool, str]
     if isinstance(expected, int):
         if type(got) not in (int, float):
             return False, _kinds(expected, got)
-        return abs(got - expected) <= tolerance, ""
+        return bool(abs(got - expected) <= tolerance), ""
     if isinstance(expected, float):
         if type(got) not in (int, float):
             return False, _kinds(expected, got)
         if math.isnan(expected) or math.isnan(got):
             return math.isnan(expected) and math.isnan(got), ""
-        return got == expected or abs(got - expected) <= tolerance, ""
+        return bool(got == expected or abs(got - expected) <= tolerance), ""
     if isinstance(expected, (list, tuple)):
         if not isinstance(got, (list, tuple)):
             return False, _kinds(expected, got)
@@ -363,6 +363,21 @@ def _side_by_side(expected: Any, got: Any, tolerance: float) -> tuple[str, str]:
     return show(expected), show(got)
 
 
+def _takes_long(value: Any) -> bool:
+    """Whether a container holds so much that its text is not worth the time."""
+    waiting, seen = [value], 0
+    while waiting:
+        one = waiting.pop()
+        seen += 40 if isinstance(one, Tensor) else 1
+        if seen > 2000:
+            return True
+        if isinstance(one, dict):
+            waiting += [*one.keys(), *one.values()][:2000]
+        elif isinstance(one, (list, tuple)):
+            waiting += one[:2000]
+    return False
+
+
 def show(value: Any) -> str:
     """A value in a line."""
     if isinstance(value, Tensor):
@@ -374,5 +389,7 @@ def show(value: Any) -> str:
         return f"{value.type}: {value.text}"
     if isinstance(value, File):
         return f"a {value.kind} file of {len(value.content)} bytes"
+    if isinstance(value, (list, tuple, dict)) and _takes_long(value):
+        return f"a {type(value).__name__} of {len(value)}"
     text = f"{value:.6g}" if isinstance(value, float) else repr(value)
     return text if len(text) <= 200 else text[:200] + "..."

@@ -67,7 +67,7 @@ def peak_by_shape(path: str | Path, inputs: Sequence[Any], runs: int = 5) -> lis
     except ValueError:
         last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         answer = {"error": f"the measuring process ended with code {done.returncode} ({last})"}
-    if "error" in answer:
+    if isinstance(answer, dict):
         raise MeasureError(
             f"Could not measure the peak memory of {Path(path).name}: {answer['error']}"
         )

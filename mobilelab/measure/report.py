@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from statistics import median
+from typing import cast
 
 from rich import box
 from rich.table import Table
@@ -108,7 +109,7 @@ class Budget:
 #: The budget of the course.
 COURSE = Budget(file_kb=500, times_float=1.5, accuracy=0.98)
 
-_HEADINGS = (
+_HEADINGS: tuple[str, ...] = (
     "variant",
     "same answers?",
     "rel. error",
@@ -239,7 +240,7 @@ class Results:
         rows = []
         for record in self.records:
             row = record.as_dict()
-            machine = row.pop("host")
+            machine = cast("dict[str, object]", row.pop("host"))
             rows.append({**row, **{f"host_{key}": value for key, value in machine.items()}})
         writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else [])
         writer.writeheader()

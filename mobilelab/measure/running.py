@@ -131,7 +131,9 @@ def stateless(model: object) -> Iterator[None]:
         yield
     finally:
         owner = getattr(model, "__self__", model)  # of a bound method, such as session.predict
-        changed = [] if isinstance(owner, torch.nn.Module) else list(getattr(owner, "state", ()))
+        changed: list[str] = []
+        if not isinstance(owner, torch.nn.Module):
+            changed += getattr(owner, "state", ())
         if changed:
             owner.reset()  # type: ignore[attr-defined]
         now = _buffers(model)

@@ -26,6 +26,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from filelock import FileLock, Timeout
@@ -119,12 +120,13 @@ def parts(which: str | None = None) -> list[Part]:
         "native": ("guest", "arm", "any"),
         "mac": ("mac", "any"),
     }[which or way()]
-    lists = {"keep", "drop"}
-    return [
-        Part(**{key: tuple(value) if key in lists else value for key, value in part.items()})
-        for part in json.loads(LOCK.read_text())["parts"]
-        if part["role"] in roles
-    ]
+    return [_part(p) for p in json.loads(LOCK.read_text())["parts"] if p["role"] in roles]
+
+
+def _part(entry: dict[str, Any]) -> Part:
+    """What an entry of the lock says."""
+    lists = {key: tuple(entry[key]) for key in ("keep", "drop") if key in entry}
+    return Part(**{**entry, **lists})
 
 
 def root() -> Path:

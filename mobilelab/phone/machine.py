@@ -184,7 +184,7 @@ class Phone:
             raise NoCounter("Instructions are counted on one thread; leave threads at 1.")
         self.threads, self.engine, self.counting, self.seconds = threads, engine, counting, seconds
         self._home = fetch.require()
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.RLock()
 
     # --- what one does with it ------------------------------------------------------------
@@ -305,6 +305,7 @@ class Phone:
         with self._lock:
             process, self._process = self._process, None
             if process is not None:
+                assert process.stdin is not None and process.stdout is not None  # both are pipes
                 process.kill()
                 process.wait()
                 with contextlib.suppress(OSError):  # what it never read is still in the buffer
@@ -323,12 +324,12 @@ class Phone:
         with contextlib.suppress(Exception):
             self.close()
 
-    def _launch(self) -> None:
+    def _launch(self) -> subprocess.Popen[bytes]:
         self._room = Path(tempfile.mkdtemp(prefix="mobilelab-phone-"))
         try:
             command = [*self._command(), str(GUEST), str(self.threads)]
             self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
-            self._process = subprocess.Popen(
+            self._process = process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints,
                 env=self._environment(), cwd=self._room, start_new_session=True,
             )  # fmt: skip
@@ -340,6 +341,7 @@ class Phone:
                     "`mobilelab phone fetch` again."
                 ) from error
             raise
+        return process
 
     def _environment(self) -> dict[str, str]:
         wanted = {
@@ -410,20 +412,20 @@ class Phone:
 
     def _ask(self, request: Mapping[str, Any], block: bytes = b"") -> tuple[dict[str, Any], bytes]:
         with self._lock:
-            if self._process is None:
-                self._launch()
+            process = self._process or self._launch()
+            assert process.stdin is not None and process.stdout is not None  # both are pipes
             late = threading.Event()
-            with _deadline(self._process, self.seconds, late):
+            with _deadline(process, self.seconds, late):
                 try:
                     line = json.dumps({**request, "bytes": len(block)}).encode() + b"\n"
-                    self._process.stdin.write(line + block)
-                    self._process.stdin.flush()
-                    answer = json.loads(self._process.stdout.readline())
-                    content = self._process.stdout.read(answer["bytes"])
+                    process.stdin.write(line + block)
+                    process.stdin.flush()
+                    answer = json.loads(process.stdout.readline())
+                    content = process.stdout.read(answer["bytes"])
                     if len(content) != answer["bytes"]:
                         raise EOFError
                 except (OSError, ValueError, EOFError) as error:
-                    reason = self._why(late.is_set())
+                    reason = self._why(process, late.is_set())
                     self.close()
                     raise PhoneError(reason) from error
                 except BaseException:  # interrupted: the answer would be taken for the next one
@@ -433,7 +435,7 @@ class Phone:
             raise Refused(answer["error"], plain(answer["error"]))
         return answer, content
 
-    def _why(self, late: bool) -> str:
+    def _why(self, process: subprocess.Popen[bytes], late: bool) -> str:
         """Why the guest does not answer, in one sentence."""
         again = "the next request starts a new one"
         if late:
@@ -442,8 +444,8 @@ class Phone:
                 f"off; {again}."
             )
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(10)
-        code = self._process.returncode
+            process.wait(10)
+        code = process.returncode
         self._complaints.seek(0)
         last = self._complaints.read().decode(errors="replace").strip().splitlines()[-1:]
         said = f" ({last[0]})" if last else ""
@@ -464,7 +466,9 @@ def plain(text: str) -> str:
 
 
 @contextlib.contextmanager
-def _deadline(process: subprocess.Popen, seconds: float, late: threading.Event) -> Iterator[None]:
+def _deadline(
+    process: subprocess.Popen[bytes], seconds: float, late: threading.Event
+) -> Iterator[None]:
     """End the process if what is inside takes too long."""
 
     def end() -> None:

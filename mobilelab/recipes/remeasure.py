@@ -91,6 +91,7 @@ def again(
         )  # fmt: skip
         timings, error = {}, "it ended early"
         with process:
+            assert process.stdout is not None and process.stderr is not None  # both are pipes
             for line in process.stdout:
                 message = json.loads(line)
                 if "step" in message:

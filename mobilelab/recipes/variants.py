@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
+from typing import TypeVar, cast
 
 import torch
 from filelock import FileLock
@@ -36,6 +37,8 @@ FLOAT = "the float model"
 #: Makes a module to save from the float model, the data and the seed of any training in it.
 #: Bytes are a finished file.
 Recipe = Callable[[TinyMobileNet, Dataset, int], nn.Module | bytes]
+_Made = TypeVar("_Made", bound=nn.Module | bytes)
+_Net = TypeVar("_Net", bound=TinyMobileNet)
 
 
 @dataclass(frozen=True)
@@ -69,17 +72,19 @@ class Built:
 KEPT = 4
 
 
-def once(recipe: Recipe) -> Recipe:
+def once(
+    recipe: Callable[[TinyMobileNet, Dataset, int], _Made],
+) -> Callable[[TinyMobileNet, Dataset, int], _Made]:
     """Remember what a slow recipe made, the last :data:`KEPT` times.
 
     The same weights, images, labels and seed give a copy of what was made of them before; whoever
     gets it may change it. With ``MOBILELAB_MADE``, a folder, processes of one run share what they
     made: the tests do that. It keeps nothing apart that another version of the code would make.
     """
-    made: OrderedDict[tuple[object, ...], nn.Module | bytes] = OrderedDict()
+    made: OrderedDict[tuple[object, ...], _Made] = OrderedDict()
 
     @wraps(recipe)
-    def remembered(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module | bytes:
+    def remembered(model: TinyMobileNet, data: Dataset, seed: int = 0) -> _Made:
         key = _fingerprint(model, data), *map(type, model.modules()), seed
         if key not in made:
             made[key] = _shared(recipe.__name__, key, lambda: recipe(model, data, seed))
@@ -95,9 +100,7 @@ def once(recipe: Recipe) -> Recipe:
     return remembered
 
 
-def _shared(
-    name: str, key: tuple[object, ...], make: Callable[[], nn.Module | bytes]
-) -> nn.Module | bytes:
+def _shared(name: str, key: tuple[object, ...], make: Callable[[], _Made]) -> _Made:
     """What another process has made already, or what ``make`` makes, for the next one."""
     folder = os.environ.get("MOBILELAB_MADE")
     if not folder:
@@ -162,7 +165,9 @@ def quantize_static(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Mo
 
 def _int8(quantizable: QuantizableTinyMobileNet, data: Dataset) -> nn.Module:
     torch.backends.quantized.engine = ENGINE
-    quantizable.fuse().qconfig = tq.get_default_qconfig(ENGINE)
+    config = tq.get_default_qconfig(ENGINE)
+    # A module takes any attribute; torch's stub of __setattr__ knows tensors and modules only.
+    quantizable.fuse().qconfig = config  # pyright: ignore[reportArgumentType]
     prepared = tq.prepare(quantizable)
     measure.scores(prepared, data.calibration.images)
     return tq.convert(prepared)
@@ -173,7 +178,7 @@ def quantize_aware(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Mod
     """int8 with a short epoch of training in its presence, then convert (chapter 03)."""
     torch.backends.quantized.engine = ENGINE
     quantizable = QuantizableTinyMobileNet.from_float(model).train().fuse()
-    quantizable.qconfig = tq.get_default_qat_qconfig(ENGINE)
+    quantizable.qconfig = tq.get_default_qat_qconfig(ENGINE)  # pyright: ignore[reportArgumentType] as above
     prepared = tq.prepare_qat(quantizable)
     whole = data.train
     short = Split(whole.raw[:600], whole.images[:600], whole.labels[:600])
@@ -181,7 +186,7 @@ def quantize_aware(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Mod
     return tq.convert(prepared)
 
 
-def prune_channels(model: TinyMobileNet, keep: float = 0.5) -> TinyMobileNet:
+def prune_channels(model: _Net, keep: float = 0.5) -> _Net:
     """Drop whole hidden channels of every block, those with the smallest BatchNorm scale.
 
     The network that comes out is smaller, not merely full of zeros (chapter 03). It has
@@ -199,15 +204,21 @@ def prune_channels(model: TinyMobileNet, keep: float = 0.5) -> TinyMobileNet:
     smaller = copy.deepcopy(model)
     for block in smaller.features:
         if isinstance(block, InvertedResidual):
-            scale = block.depthwise[1].weight.abs()
+            wide, wide_norm = _conv_and_norm(block.expand)
+            deep, deep_norm = _conv_and_norm(block.depthwise)
+            scale = deep_norm.weight.abs()
             index = scale.topk(max(1, round(keep * len(scale)))).indices.sort().values
-            _keep_outputs(block.expand[0], index)
-            _keep_norm(block.expand[1], index)
-            _keep_outputs(block.depthwise[0], index)
-            block.depthwise[0].groups = block.depthwise[0].in_channels = len(index)
-            _keep_norm(block.depthwise[1], index)
-            _keep_inputs(block.project[0], index)
+            _keep_outputs(wide, index)
+            _keep_norm(wide_norm, index)
+            _keep_outputs(deep, index)
+            deep.groups = deep.in_channels = len(index)
+            _keep_norm(deep_norm, index)
+            _keep_inputs(_conv_and_norm(block.project)[0], index)
     return smaller
+
+
+def _conv_and_norm(layers: nn.Sequential) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+    return cast(nn.Conv2d, layers[0]), cast(nn.BatchNorm2d, layers[1])
 
 
 def _keep_outputs(conv: nn.Conv2d, index: torch.Tensor) -> None:
@@ -247,7 +258,8 @@ def pruned_int8(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module
 
 def official_recipe(model: nn.Module, data: Dataset) -> torch.jit.ScriptModule:
     """Trace, then ``optimize_for_mobile``: as most tutorials print it, and wrong (chapter 04)."""
-    return optimize_for_mobile(torch.jit.trace(model, data.test.images[:1]))
+    traced = cast(torch.jit.ScriptModule, torch.jit.trace(model, data.test.images[:1]))
+    return optimize_for_mobile(traced)
 
 
 def optimize(model: nn.Module) -> torch.jit.ScriptModule:
@@ -347,9 +359,9 @@ def build(
         if isinstance(made, bytes):
             path.write_bytes(made)
         elif variant.suffix == ".ptl":
-            made._save_for_lite_interpreter(str(path))
+            cast(torch.jit.ScriptModule, made)._save_for_lite_interpreter(str(path))
         elif variant.suffix == ".pt":
-            made.save(str(path))
+            cast(torch.jit.ScriptModule, made).save(str(path))
         else:
             torch.save(made.state_dict(), path)
     except (OSError, RuntimeError) as error:

@@ -219,13 +219,14 @@ class Session(ABC):
                     f"{self.path.name} takes the shape {_free_batch(port)}{kind}, not "
                     f"{tuple(leaf.shape)}; prepare the input as in training."
                 )
-        sizes = {port.shape[0] for port in ports if port.shape}
+        sizes = {port.shape[0] for port in ports if port.shape and port.shape[0]}
         counts = {len(leaf) for leaf in found}
         (size, *other), (count, *others) = sizes, counts
         if other or others or not count or count % size:
             raise ShapeError(
                 f"{self.path.name} takes {signature.inputs_text} at a time, and "
-                f"{described(dict(enumerate(found)))} cannot be divided into such batches."
+                f"{described({str(i): leaf for i, leaf in enumerate(found)})} cannot be divided "
+                "into such batches."
             )
         return size
 

@@ -15,6 +15,7 @@ import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.jit.mobile
@@ -177,13 +178,13 @@ def inspect(path: str | Path) -> LiteFile:
             records[group] = records.get(group, 0) + entry.compress_size
         prefix = archive.namelist()[0].split("/")[0]
         dtypes = _dtypes(archive, prefix)
+    # torch's annotation says that this is an int; it holds names.
+    types = cast("set[str]", torch.jit.mobile._get_mobile_model_contained_types(str(path)))
     return LiteFile(
         path=path,
         bytecode_version=torch.jit.mobile._get_model_bytecode_version(str(path)),
         operators=tuple(sorted(torch.jit.mobile._export_operator_list(module))),
-        contained_types=tuple(
-            sorted(torch.jit.mobile._get_mobile_model_contained_types(str(path)))
-        ),
+        contained_types=tuple(sorted(types)),
         dtypes=dtypes,
         records=dict(sorted(records.items(), key=lambda item: -item[1])),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from torch import Tensor
 
@@ -172,4 +172,5 @@ class ImageToImage(Task):
 
         ours = joined(answers, lambda tree: plain(leaf_of(tree, self.output)))
         wanted = joined(targets, lambda tree: plain(leaf_of(tree, "")))
-        return structural_similarity_index_measure(ours, wanted, data_range=self.peak).item()
+        found = structural_similarity_index_measure(ours, wanted, data_range=self.peak)
+        return cast(Tensor, found).item()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -162,7 +162,8 @@ class Sequences(Task):
 
         found = [row for tree in each(answers) for row in self.decide(tree)]
         texts = [" ".join(self.words[token] for token in row) for row in found]
-        return float(chrf_score(texts, [[target] for target in targets], n_word_order=0))
+        found = chrf_score(texts, [[target] for target in targets], n_word_order=0)
+        return float(cast(Tensor, found))
 
 
 def _equal_share(found: Sequence[Any], targets: Sequence[Any]) -> float:

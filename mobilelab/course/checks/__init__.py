@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from mobilelab.grading import tasks
-from mobilelab.grading.tasks import Here, Outcome, Reply
+from mobilelab.grading.tasks import Here, Outcome, Question, Reply
 
 
 def Case(
@@ -86,7 +86,8 @@ def verify(task: str, cases: Iterable[tasks.Case], *, given: bool = False) -> Ch
     return Check(task, outcomes)
 
 
-def _ask(question: Here) -> Reply:
+def _ask(question: Question) -> Reply:
+    assert isinstance(question, Here)  # as Case() makes them
     try:
         return Reply("ok", question.got())
     except NotImplementedError:

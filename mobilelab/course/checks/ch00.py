@@ -21,14 +21,14 @@ def check_weights(float32_kb: float | None, int8_kb: float | None, model: nn.Mod
                 lambda: float32_kb,
                 round(count * 4 / 1000),
                 "32 bits are 4 bytes, and 1 kB is 1000 bytes.",
-                tolerance=1,
+                tolerance=0.5,
             ),
             Case(
                 "as 8-bit integers",
                 lambda: int8_kb,
                 round(count / 1000),
                 "8 bits are 1 byte: a quarter of the float, not an eighth.",
-                tolerance=1,
+                tolerance=0.5,
             ),
         ],
         given=True,
@@ -38,6 +38,7 @@ def check_weights(float32_kb: float | None, int8_kb: float | None, model: nn.Mod
 def check_misses(misses: Callable[[float, float, float], list[str]]) -> Check:
     """00.2: a function that names the missed parts of the course's budget."""
     kb, times, accuracy = COURSE.file_kb, COURSE.times_float, COURSE.accuracy
+    assert accuracy is not None
     upper = "Size and latency are upper limits: missed when the value is above."
     return verify(
         "Exercise 00.2",

@@ -6,11 +6,14 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from mobilelab.course.checks import Case, Check, verify
+
+_Given = TypeVar("_Given")
 
 # --- 02.1: which of these does a trace get wrong? -----------------------------------------
 
@@ -80,10 +83,10 @@ _BETWEEN = torch.tensor([[3.0, 3.0, 0.0]])
 _BATCH = torch.tensor([[0.0, 4.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 3.0]])
 
 
-def _quietly(convert: Callable[..., object], *args: object) -> Callable[..., Tensor]:
+def _quietly(convert: Callable[..., _Given], *args: object) -> _Given:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return convert(*args)  # type: ignore[return-value]
+        return convert(*args)
 
 
 def _short(error: Exception) -> str:
@@ -111,7 +114,8 @@ def check_reject(reject: Callable[[Tensor, float], Tensor]) -> Check:
             raise RuntimeError(_short(error)) from error
 
     def traced() -> Tensor:
-        return _quietly(torch.jit.trace, lambda scores: reject(scores, 0.9), (_SURE,))(_UNSURE)
+        made = _quietly(torch.jit.trace, lambda scores: reject(scores, 0.9), (_SURE,))
+        return cast(torch.jit.ScriptFunction, made)(_UNSURE)
 
     return verify(
         "Exercise 02.2",

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from mobilelab import datasets, measure
 from mobilelab.course.checks import Case, Check, verify
 from mobilelab.datasets import Dataset, Split
+from mobilelab.grading import tasks
 from mobilelab.measure.parity import compare
 from mobilelab.models import QuantizableTinyMobileNet, load_trained
 
-#: What 03.2 asks for at least: ranges that fit nothing leave about a tenth.
-HALF = 0.5
+#: Relative error that 03.2 allows. Calibrated with the images it is 0.03; with images of another
+#: brightness, or with noise that does not fit, 0.2 and more.
+NEAR = 0.1
 
 # --- 03.1: affine quantization ------------------------------------------------------------
 
@@ -38,13 +40,14 @@ def check_scale_zero_point(function: Callable[[float, float, int], tuple[float, 
     return verify(
         "Exercise 03.1, scale and zero point",
         [
-            Case("scale of -1 to 3 with 8 bits", part(0, -1.0, 3.0), 4 / 255, gaps, 1e-9),
+            Case("scale of -1 to 3 with 8 bits", part(0, -1.0, 3.0), 4 / 255, gaps, 1e-6),
             Case("zero point of -1 to 3 with 8 bits", part(1, -1.0, 3.0), 64, where),
-            Case("scale of -1 to 2 with 4 bits", part(0, -1.0, 2.0, 4), 0.2, gaps, 1e-9),
+            Case("zero point of -1 to 2.9 with 8 bits", part(1, -1.0, 2.9), 65, where),
+            Case("scale of -1 to 2 with 4 bits", part(0, -1.0, 2.0, 4), 0.2, gaps, 1e-6),
             Case("zero point of -1 to 2 with 4 bits", part(1, -1.0, 2.0, 4), 5, where),
-            Case("scale of 2 to 6, zero left out", part(0, 2.0, 6.0), 6 / 255, stretch, 1e-9),
+            Case("scale of 2 to 6, zero left out", part(0, 2.0, 6.0), 6 / 255, stretch, 1e-6),
             Case("zero point of 2 to 6, zero left out", part(1, 2.0, 6.0), 0, stretch),
-            Case("scale of -3 to -1, zero left out", part(0, -3.0, -1.0), 3 / 255, stretch, 1e-9),
+            Case("scale of -3 to -1, zero left out", part(0, -3.0, -1.0), 3 / 255, stretch, 1e-6),
             Case("zero point of -3 to -1, zero left out", part(1, -3.0, -1.0), 255, stretch),
             Case(
                 "a range that is only zero",
@@ -70,7 +73,7 @@ def check_fake_quantize(function: Callable[[Tensor, float, int, int], Tensor]) -
         function: maps a float tensor, scale, zero point and bits to the tensor after int.
     """
 
-    def case(name: str, values: list[float], expected: list[float], hint: str) -> Case:
+    def case(name: str, values: list[float], expected: list[float], hint: str) -> tasks.Case:
         # whole numbers 0 to 15 at 0.2 each, zero at 5: the range from -1 to 2 of the chapter
         return Case(
             name, lambda: function(torch.tensor(values), 0.2, 5, 4), torch.tensor(expected), hint,
@@ -176,7 +179,8 @@ def check_repaired_recipe(recipe: Callable[[nn.Module, Dataset], nn.Module]) -> 
             scores = measure.scores(network(), data.test.images)
         except NotImplementedError as error:
             raise RuntimeError(str(error).split(". ")[0]) from error
-        return compare(reference, scores).agreement >= HALF
+        found = compare(reference, scores)
+        return found.verdict.ok and found.rel_l2 <= NEAR
 
     return verify(
         "Exercise 03.2",
@@ -195,7 +199,7 @@ def check_repaired_recipe(recipe: Callable[[nn.Module, Dataset], nn.Module]) -> 
                 "mode, before prepare.",
             ),
             Case(
-                f"at least {HALF:.0%} of the test digits get the class of the float network",
+                f"answers as the float network, to a relative error of {NEAR}",
                 agrees,
                 True,
                 "The ranges do not fit. torch.rand never goes below 0, the images do, and a test "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from mobilelab.course.checks import Case, Check, verify
 Fold = Callable[[nn.Conv2d, nn.BatchNorm2d], tuple[Tensor, Tensor]]
 ToMobile = Callable[[nn.Module, Tensor], torch.jit.ScriptModule]
 Guarded = Callable[[Callable[[Tensor], Tensor], int], Callable[[Tensor], Tensor]]
+_Net = TypeVar("_Net", bound=nn.Module)
 
 
 # --- exercise 04.1 ------------------------------------------------------------------------
@@ -22,6 +24,7 @@ def _conv(weight: Tensor, bias: list[float] | None = None) -> nn.Conv2d:
     conv = nn.Conv2d(weight.shape[1], weight.shape[0], 1, bias=bias is not None)
     conv.weight.data = weight
     if bias is not None:
+        assert conv.bias is not None
         conv.bias.data = torch.tensor(bias)
     return conv
 
@@ -112,12 +115,13 @@ class _Residual(nn.Module):
         return self.head(x.mean(dim=[2, 3]))
 
 
-def _lived_in(model: nn.Module) -> nn.Module:
+def _lived_in(model: _Net) -> _Net:
     """Give every BatchNorm the statistics of a network that was trained, not of a fresh one."""
     for norm in model.modules():
         if isinstance(norm, nn.BatchNorm2d):
             nn.init.uniform_(norm.weight, 0.5, 1.5)
             nn.init.uniform_(norm.bias, -1, 1)
+            assert norm.running_mean is not None and norm.running_var is not None
             nn.init.uniform_(norm.running_mean, -1, 1)
             nn.init.uniform_(norm.running_var, 0.2, 2)
     return model.eval()

@@ -40,11 +40,11 @@ def check_choices(
         row = chosen(product)
         if row is None:
             return None
-        return row == NOTHING or not budgets[product].misses(row)
+        return isinstance(row, str) or not budgets[product].misses(row)
 
     def is_lite(product: str) -> bool | None:
         row = chosen(product)
-        return None if row is None else row == NOTHING or row.file.endswith(".ptl")
+        return None if row is None else isinstance(row, str) or row.file.endswith(".ptl")
 
     def best(product: str) -> str:
         able = [r for r in table if r.file.endswith(".ptl") and not budgets[product].misses(r)]
@@ -57,7 +57,7 @@ def check_choices(
         if isinstance(row, Record) and name in by_name:
             worth = decides[product][1]
             return name if worth(row) == worth(by_name[name]) else row.variant
-        return getattr(row, "variant", row)
+        return row.variant if isinstance(row, Record) else row
 
     cases = []
     for product, (what, _) in decides.items():
@@ -133,7 +133,7 @@ def check_front(front: Callable[[list[tuple[float, float]]], list[int]]) -> Chec
     )
 
 
-def _positions(answer: object) -> object:
+def _positions(answer: Sequence[int] | None) -> list[int] | None:
     return answer if answer is None else [int(i) for i in answer]
 
 

@@ -13,9 +13,10 @@ from mobilelab import runtimes
 from mobilelab.course.checks import Case, Check, verify
 from mobilelab.measure.parity import compare
 from mobilelab.recipes import successors
+from mobilelab.runtimes.executorch import ExecuTorchSession
 
 
-def check_shares(shares: Mapping[str, float], runs: Mapping[str, runtimes.Model]) -> Check:
+def check_shares(shares: Mapping[str, float], runs: Mapping[str, runtimes.Session]) -> Check:
     """08.1: the share of operators that a delegate took, by file."""
     cases = []
     for name, run in runs.items():
@@ -142,7 +143,8 @@ def check_port(port: Callable[[Doorman], nn.Module]) -> Check:
     right = _trained().eval()
     with torch.no_grad():
         expected = torch.cat([right(image) for image in images.split(1)])
-    bright, dark = images.mean((1, 2, 3)).argmax().item(), images.mean((1, 2, 3)).argmin().item()
+    means = images.mean((1, 2, 3))
+    bright, dark = int(means.argmax()), int(means.argmin())
     made: list[nn.Module] = []
 
     def ported() -> nn.Module:
@@ -174,7 +176,9 @@ def check_port(port: Callable[[Doorman], nn.Module]) -> Check:
             with tempfile.TemporaryDirectory(prefix="mobilelab-") as folder:
                 path = Path(folder) / "ported.pte"
                 path.write_bytes(programs[0])
-                got = runtimes.load(path).execute(images[:n])
+                session = runtimes.load(path)
+                assert isinstance(session, ExecuTorchSession)
+                got = session.execute(images[:n])
             return compare(expected[:n], got).verdict == "same"
 
         return run

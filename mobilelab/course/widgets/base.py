@@ -16,10 +16,12 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import TypeVar, cast
 
 import ipywidgets as w
 import numpy as np
 import traitlets
+from ipywidgets.widgets.widget_description import DescriptionWidget
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -31,6 +33,8 @@ from mobilelab.core.errors import MobileLabError
 REST = 0.35
 #: Drawn axes that a figure keeps, 1.7 MB each.
 KEPT = 8
+
+_Control = TypeVar("_Control", bound=DescriptionWidget)
 
 
 @cache
@@ -73,8 +77,8 @@ def axes(figure: Figure, left: float, bottom: float, width: float, height: float
     if not figure.axes:
         ax = figure.add_axes((left, bottom, width, height))
         ax.tick_params(labelsize=11)
-        ax.xaxis.label.set_size(12)
-        ax.yaxis.label.set_size(12)
+        ax.xaxis.label.set_fontsize(12)
+        ax.yaxis.label.set_fontsize(12)
         ax.grid(alpha=0.3)
         return ax
     ax = figure.axes[0]
@@ -89,7 +93,7 @@ def png(figure: Figure) -> bytes:
     Ticks, labels and grid take most of the time and rarely change, so they are drawn once and
     kept as long as the axes stay as they are; the rest is drawn over them.
     """
-    ax, canvas = figure.axes[0], figure.canvas
+    ax, canvas = figure.axes[0], cast(FigureCanvasAgg, figure.canvas)
     drawn = sorted(
         [*ax.lines, *ax.texts, *ax.collections, *ax.patches], key=lambda artist: artist.zorder
     )
@@ -262,12 +266,13 @@ class Explorer(w.VBox):
 
     # --- what a notebook keeps ------------------------------------------------------------
 
-    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, object]:
+    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, str]:
         """The live widget, and the same view as picture and table for readers without one."""
         self.settle()
         view = self.view()
         picture = png(view.figure)
         bundle = super()._repr_mimebundle_(**kwargs)
+        assert bundle is not None  # only a widget without a view has none
         bundle["text/plain"] = "\n".join(
             part for part in (f"[{view.alt}]", text_table(view.headings, view.rows)) if part
         )
@@ -288,7 +293,7 @@ def _exhaust(steps: Iterator[None]) -> None:
         pass
 
 
-def labeled(widget: w.Widget, width: str = "auto") -> w.Widget:
+def labeled(widget: _Control, width: str = "auto") -> _Control:
     """The widget with room for its description."""
     widget.style.description_width = "initial"
     widget.layout.width = width

@@ -7,6 +7,7 @@ import io
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import ipywidgets as w
 import torch
@@ -181,22 +182,27 @@ class PruningExplorer(Explorer):
                 return point
         return None
 
+    @property
+    def _place(self) -> tuple[str, float]:
+        """Where the controls stand."""
+        return cast(str, self.method.value), self.sparsity.value / 100
+
     def moved(self) -> None:
         """Draw at once; measure when the slider rests, if this place is new."""
         self.refresh()
-        if self.at(self.method.value, self.sparsity.value / 100) is None:
+        if self.at(*self._place) is None:
             self.when_resting(self._measure_here)
 
     def _measure_here(self) -> Iterator[None]:
-        place = (self.method.value, self.sparsity.value / 100)
-        yield from measured_steps(self.model, self.data, *place, self.points)
+        yield from measured_steps(self.model, self.data, *self._place, self.points)
         self.refresh()
 
     def view(self) -> View:
         """The curves so far, and the figures at the slider's place."""
-        method, sparsity = self.method.value, self.sparsity.value / 100
+        method, sparsity = self._place
         points = [p for p in self.points if p.method == method]
         whole, here = self.at(method, 0.0), self.at(method, sparsity)
+        assert whole is not None  # it is measured first
         kind = "weights set to zero" if method == "magnitude" else "hidden channels cut out"
         if here is None:
             words = f"<b>{sparsity:.0%} {kind}</b>: measuring…"

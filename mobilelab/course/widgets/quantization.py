@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import ipywidgets as w
 import torch
@@ -74,15 +75,16 @@ class Tensors:
         }
         self.activations: dict[str, Tensor] = {}
         hooks = [
-            module.register_forward_hook(
-                lambda m, i, output, key=key: self.activations.update({key: output.detach()})
-            )
-            for key, module in self._places.items()
+            module.register_forward_hook(self._keep(key)) for key, module in self._places.items()
         ]
         with torch.no_grad():
             model(data.calibration.images[:SEEN])
         for hook in hooks:
             hook.remove()
+
+    def _keep(self, key: str) -> Callable[[nn.Module, object, Tensor], None]:
+        """A hook that remembers what leaves a module."""
+        return lambda module, inputs, output: self.activations.update({key: output.detach()})
 
     @property
     def names(self) -> list[str]:
@@ -108,9 +110,7 @@ class Tensors:
                     grids[name] = setting.grid(self[name])
         for images in self.data.test.images.split(STEP):
             hooks = [
-                self._places[name].register_forward_hook(
-                    lambda m, i, output, grid=grid: rounding.apply(output, grid)
-                )
+                self._places[name].register_forward_hook(_round(grid))
                 for name, grid in grids.items()
             ]
             try:
@@ -120,6 +120,11 @@ class Tensors:
                 for hook in hooks:
                     hook.remove()
             yield scores
+
+
+def _round(grid: rounding.Grid) -> Callable[[nn.Module, object, Tensor], Tensor]:
+    """A hook that rounds what leaves a module."""
+    return lambda module, inputs, output: rounding.apply(output, grid)
 
 
 def draw(values: Tensor, grid: rounding.Grid, channel: int, figure: Figure | None = None) -> Figure:
@@ -151,7 +156,7 @@ def draw(values: Tensor, grid: rounding.Grid, channel: int, figure: Figure | Non
     ):
         if start < end:
             ax.axvspan(start, end, color=GREY, alpha=0.25, lw=0)
-    ax.axvline(0, color=RED, lw=1, ls=":")
+    ax.axvline(0, color=RED, lw=1, ls=":", zorder=3)
     ax.set(xlim=(low - room, high + room), ylim=(0, top))
     ax.set_xlabel("value")
     ax.set_ylabel("share of values (%)")
@@ -212,12 +217,13 @@ class QuantizationPlayground(Explorer):
     @property
     def setting(self) -> Setting:
         """What the controls say, without what does not apply."""
-        weights = self.tensor.value in self.tensors.weights
-        observer = self.observer.value
-        per_channel = self.per_channel.value and weights and observer != "histogram"
+        tensor, observer = cast(str, self.tensor.value), cast(str, self.observer.value)
+        weights = tensor in self.tensors.weights
+        per_channel = cast(bool, self.per_channel.value) and weights and observer != "histogram"
         return Setting(
-            self.tensor.value, self.bits.value, self.symmetric.value, per_channel, observer,
-            self.percentile.value if observer == "percentile" else 100.0, self.everywhere.value,
+            tensor, self.bits.value, cast(bool, self.symmetric.value), per_channel, observer,
+            self.percentile.value if observer == "percentile" else 100.0,
+            cast(bool, self.everywhere.value),
         )  # fmt: skip
 
     def _enable(self) -> None:
@@ -225,9 +231,9 @@ class QuantizationPlayground(Explorer):
         histogram = self.observer.value == "histogram"
         self.per_channel.disabled = not weights or histogram
         self.percentile.disabled = self.observer.value != "percentile"
-        per_channel = self.setting.per_channel
-        self.channel.max = len(self.tensors[self.tensor.value]) - 1 if per_channel else 0
-        self.channel.disabled = not per_channel
+        setting = self.setting
+        self.channel.max = len(self.tensors[setting.tensor]) - 1 if setting.per_channel else 0
+        self.channel.disabled = not setting.per_channel
 
     def moved(self) -> None:
         """Draw at once; measure accuracy when the controls rest."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from typing import cast
 
 import ipywidgets as w
 
@@ -68,7 +69,7 @@ class QuestionBox(w.VBox):
 
     def _checked(self, button: w.Button) -> None:
         try:
-            option = self.question.options[self.options.value]
+            option = self.question.options[cast(int, self.options.value)]
             self.why.value = f"<div role='status'>{explanation(option)}</div>"
             self.standing.value = _standing(progress.remember(self.question.key, option.right))
         except ProgressError as error:  # the answer is explained; only the memory fails
@@ -106,9 +107,10 @@ class Quiz(w.VBox):
         self.boxes = [QuestionBox(q, answers.get(q.key)) for q in self.questions]
         super().__init__([w.HTML(trouble), *self.boxes] if trouble else self.boxes)
 
-    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, object]:
+    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, str]:
         """The live quiz, and for readers without a kernel the same with folded explanations."""
         bundle = super()._repr_mimebundle_(**kwargs)
+        assert bundle is not None  # only a widget without a view has none
         text, page = [], []
         for question in self.questions:
             letters = list(zip("ABCDEF", question.options, strict=False))

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import ipywidgets as w
 import torch
@@ -186,7 +187,7 @@ class ResolutionExplorer(Explorer):
     def view(self) -> View:
         """The curve, its exponent, and what the chosen size costs beside the smallest."""
         here = next(c for c in self.costs if c.size == self.size.value)
-        small = self.costs[0]
+        small, quantity = self.costs[0], cast(str, self.quantity.value)
         sizes = [c.size for c in self.costs]
         k = {
             name: exponent(sizes, [max(value(c), 1e-3) for c in self.costs])
@@ -203,18 +204,18 @@ class ResolutionExplorer(Explorer):
             f"MACs {k['MACs']:.2f}; the cited phone's table {phone:.2f}."
         )
         return View(
-            figure=draw(self.costs, self.quantity.value, here.size, self.figure),
+            figure=draw(self.costs, quantity, here.size, self.figure),
             alt=(
-                f"{QUANTITIES[self.quantity.value][0].capitalize()} against input size, both axes "
+                f"{QUANTITIES[quantity][0].capitalize()} against input size, both axes "
                 f"logarithmic, {len(self.costs)} points"
                 + (
-                    f" near a straight line of slope {k[self.quantity.value]:.2f}"
-                    if self.quantity.value in k
+                    f" near a straight line of slope {k[quantity]:.2f}"
+                    if quantity in k
                     else ""
                 )
                 + (
                     ", beside the cited table of AnimeGANv2 on a phone."
-                    if self.quantity.value == "latency"
+                    if quantity == "latency"
                     else "."
                 )
             ),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import cast
 
 import ipywidgets as w
 from matplotlib import colormaps
@@ -51,6 +52,12 @@ class Axis:
         """Whether the record has a figure that can be drawn."""
         value = self.value(record)
         return value is not None and math.isfinite(value)
+
+    def known(self, record: Record) -> float:
+        """The figure of a record that :meth:`places`."""
+        value = self.value(record)
+        assert value is not None
+        return value
 
 
 def _p95_limit(budget: Budget, records: Sequence[Record]) -> float:
@@ -157,19 +164,18 @@ def draw(
     front = pareto(shown, x, y)
     if len(front) > 1:
         ax.step(
-            [x.value(r) for r in front], [y.value(r) for r in front],
+            [x.known(r) for r in front], [y.known(r) for r in front],
             where="post", color=BLUE, lw=1.5, alpha=0.6, zorder=1,
         )  # fmt: skip
     # A variant that answers differently is gray in any case and must not stretch the colors.
     sound = [r for r in shown if r.verdict != "DIFFERENT" and color.places(r)]
-    shades = _shades([color.value(r) for r in sound])
+    shades = _shades([color.known(r) for r in sound])
     labels, spreads, paints = [], [], []
     for record in shown:
-        px = min(max(x.value(record), x_limits[0]), x_limits[1])
-        py = min(max(y.value(record), y_limits[0]), y_limits[1])
+        px = min(max(x.known(record), x_limits[0]), x_limits[1])
+        py = min(max(y.known(record), y_limits[0]), y_limits[1])
         fits = not budget.misses(record)
-        value = color.value(record)
-        paint = shades(value) if fits and color.places(record) else GREY
+        paint = shades(color.known(record)) if fits and color.places(record) else GREY
         across, up = x.spread(record), y.spread(record)
         spreads.append(((px - across, py - up), (px + across, py + up)))
         paints.append(paint)
@@ -188,10 +194,10 @@ def draw(
 
 def _limits(records: Sequence[Record], axis: Axis, budget: Budget) -> tuple[float, float]:
     """From 0 for costs; for accuracy from just below the worst record that counts."""
-    values = [axis.value(r) for r in records] or [0.0]
+    values = [axis.known(r) for r in records] or [0.0]
     if not axis.more_is_better:
         return 0.0, 1.08 * max([*values, 1e-9])
-    sound = [axis.value(r) for r in records if r.verdict != "DIFFERENT"] or values
+    sound = [axis.known(r) for r in records if r.verdict != "DIFFERENT"] or values
     low, high = min(sound), max(sound)
     room = max(0.25 * (high - low), 0.2)
     return low - room, min(high + room, 100.4)
@@ -355,7 +361,7 @@ class TradeoffExplorer(Explorer):
         self.children = [*self.children, row(self.export, self.saved), self.code]
 
     def _slider(self, text: str, value: float, axis: Axis, step: float, form: str) -> w.FloatSlider:
-        values = [axis.value(r) for r in self.records if axis.places(r)] or [1.0]
+        values = [axis.known(r) for r in self.records if axis.places(r)] or [1.0]
         most = 1.5 * max([value, *values] if value < math.inf else values)
         most = math.ceil(most / step) * step
         return labeled(
@@ -383,7 +389,7 @@ class TradeoffExplorer(Explorer):
 
     def view(self) -> View:
         """Picture, reasons and table for the present controls."""
-        x, y, color = (self.axes[c.value] for c in (self.x, self.y, self.color))
+        x, y, color = (self.axes[cast(str, c.value)] for c in (self.x, self.y, self.color))
         budget, chosen = self.budget, self.choice
         fitting = [r.variant for r in self.records if not budget.misses(r)]
         results = Results(self.records, budget)
@@ -403,15 +409,16 @@ class TradeoffExplorer(Explorer):
     def refresh(self) -> None:
         """Draw, and show the cell that builds the selected variant."""
         super().refresh()
-        text = self.cells.get(self.selected.value, "# Your own model: your own cell builds it.")
+        name = cast(str, self.selected.value)
+        text = self.cells.get(name, "# Your own model: your own cell builds it.")
         self.code.value = (
-            f"<b>The cell that builds {html.escape(self.selected.value)}</b>"
+            f"<b>The cell that builds {html.escape(name)}</b>"
             f"<pre style='line-height:1.3;overflow-x:auto'>{html.escape(text)}</pre>"
         )
 
     def measure_again(self) -> None:
         """Measure under the switches' conditions, once; later it is remembered."""
-        key = (self.threads.value, self.layout_switch.value)
+        key = cast(int, self.threads.value), cast(str, self.layout_switch.value)
         if key not in self._measured and self.remeasure is not None:
             self.progress.value = 0
             self.progress_row.layout.visibility = "visible"

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 from mobilelab.core.errors import WarmKernelError
 
@@ -200,12 +201,12 @@ class ForkedKernel:
         Raises:
             subprocess.TimeoutExpired: if it takes longer.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while self.poll() is None:
-            if deadline is not None and time.monotonic() > deadline:
+        began = time.monotonic()
+        while (status := self.poll()) is None:
+            if timeout is not None and time.monotonic() > began + timeout:
                 raise subprocess.TimeoutExpired("kernel", timeout)
             time.sleep(0.005)
-        return self.returncode
+        return status
 
     def send_signal(self, number: int) -> None:
         """Send a signal to this very process, not to one that got its number later."""
@@ -227,9 +228,9 @@ def fork_kernel(
     *,
     env: Mapping[str, str] | None = None,
     cwd: str | Path | None = None,
-    stdin: object = None,
-    stdout: object = None,
-    stderr: object = None,
+    stdin: int | IO[Any] | None = None,
+    stdout: int | IO[Any] | None = None,
+    stderr: int | IO[Any] | None = None,
     sockets: str | None = None,
 ) -> ForkedKernel:
     """Ask the zygote for a kernel.
@@ -287,7 +288,7 @@ def fork_kernel(
             raise WarmKernelError(f"the zygote cannot be reached ({error})") from error
 
 
-def _descriptor(stream: object, number: int, stack: contextlib.ExitStack) -> int:
+def _descriptor(stream: int | IO[Any] | None, number: int, stack: contextlib.ExitStack) -> int:
     if stream == subprocess.PIPE:
         raise WarmKernelError("its standard streams are wanted as pipes")
     if number == 2 and stream == subprocess.STDOUT:

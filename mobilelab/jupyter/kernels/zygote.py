@@ -217,6 +217,7 @@ def run_kernel(message: dict, streams: list[int]) -> None:
         os.environ.update({**_set_by_imports, **message["env"]})
         os.chdir(message["cwd"])
         launcher = importlib.util.find_spec("ipykernel_launcher")
+        assert launcher is not None and launcher.origin is not None
         sys.argv[:] = [launcher.origin, *message["arguments"]]
         sys.modules["__main__"] = types.ModuleType("__main__")
         _fresh_state()
@@ -276,7 +277,7 @@ def _die_with_owner(alive: int, sockets: str | None) -> None:
 def _leave(status: int) -> None:
     """What an interpreter does at its end, without returning into the zygote's code."""
     with contextlib.suppress(BaseException):
-        threading._shutdown()
+        threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue] private, so no stub
     with contextlib.suppress(BaseException):
         atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

@@ -1,0 +1,199 @@
+"""What once stopped a whole class, or gave one student's points to another: one file each."""
+
+import io
+import json
+import os
+import time
+import zipfile
+from datetime import datetime, timezone
+
+import pytest
+import torch
+from test_grading import ANSWER, DOUBLE, GOOD, put, run
+
+from mobilelab.core.terminal import visible
+from mobilelab.grading import feedback, lms, notebook, submissions, tasks
+from mobilelab.grading.gradebook import Gradebook, Standing
+
+
+def as_notebook(*cells, tags=()):
+    listed = [
+        {"cell_type": "code", "source": source, "metadata": {"tags": list(tag)}, "outputs": []}
+        for source, tag in zip(cells, [*tags, *[()] * len(cells)], strict=False)
+    ]
+    return json.dumps(
+        {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": listed}
+    ).encode()
+
+
+DEEP = "x = " + " + ".join(["1"] * 1500)
+
+
+def test_a_deep_expression_neither_stops_the_class_nor_its_own_points(tmp_path):
+    folder = put(tmp_path / "in", ada=GOOD)
+    (folder / "mallory.ipynb").write_bytes(as_notebook(DEEP, DOUBLE, ANSWER))
+    summary, standings = run(folder, Gradebook(tmp_path / "g.db"))
+    assert summary.graded == 2 and summary.failed == ()
+    assert standings["ada"].points == 10 and 0 < standings["mallory"].points < 10
+
+
+def test_names_of_a_deep_expression_are_found_in_order():
+    assert notebook.assigned(f"a = 1\n{DEEP}\nb, (c, d) = 1, (2, 3)\nlambda: (e := 1)") == [
+        "a", "x", "b", "c", "d"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["depth = {[]: 1}", "depth = {{}}", "depth = 0x" + "F" * 5000, "depth = " + "[" * 9999],
+)
+def test_parameters_that_no_program_wrote_are_nobodys(source):
+    cells = notebook.read(as_notebook(source, tags=[["injected-parameters"]]), [])
+    assert notebook.held(cells, ["depth"]) == {}
+    good = as_notebook("width = 3\n" + source, tags=[["injected-parameters"]])
+    assert notebook.held(notebook.read(good, []), ["depth", "width"]) in ({"width": 3}, {})
+
+
+def find(folder, **options):
+    return submissions.find(folder, "tiny", **options)
+
+
+def test_a_name_that_is_not_utf8_is_read_as_latin1(tmp_path):
+    with open(os.fsencode(tmp_path) + b"/J\xfcrgen.ipynb", "wb") as file:
+        file.write(as_notebook("1"))
+    found, _ = find(tmp_path)
+    assert [s.student for s in found] == ["Jürgen"] and found[0].path.encode()
+
+
+def test_students_who_would_look_alike_are_one(tmp_path):
+    for name in ("ada", "ada\u200b", "a\u202eda", "a\nda"):
+        (tmp_path / f"{name}.ipynb").write_bytes(as_notebook("1"))
+    found, _ = find(tmp_path)
+    assert {s.student for s in found} == {"ada"} and len(found) == 4
+    assert all(visible(s.path) == s.path and "\n" not in s.path for s in found)
+
+
+def test_dates_in_names_are_no_students(tmp_path):
+    for name in ("kim_2026_11_30", "lee_2026_11_30"):
+        (tmp_path / f"{name}.ipynb").write_bytes(as_notebook("1"))
+    assert {s.student for s in find(tmp_path)[0]} == {"kim_2026_11_30", "lee_2026_11_30"}
+    assert submissions.names_of("lovelaceada_LATE_12345_67890_work.ipynb") == ["12345"]
+
+
+def test_a_notebook_with_a_zip_behind_it_is_a_notebook(tmp_path):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("ada.ipynb", as_notebook("1"))
+    path = tmp_path / "mallory.ipynb"
+    path.write_bytes(as_notebook("2") + packed.getvalue())
+    assert [s.student for s in find(path)[0]] == ["mallory"]
+
+
+@pytest.mark.parametrize("where, byte", [(4, 99), (28, 255)])
+def test_a_damaged_zip_is_one_sentence(tmp_path, where, byte):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("jürgen.ipynb", as_notebook("1"))
+    content = bytearray(packed.getvalue())
+    directory = content.index(b"PK\x01\x02")
+    if where == 4:
+        content[directory + 6] = byte  # version that is needed: 9.9
+    else:
+        content[content.index("jürgen".encode(), directory) + 1] = byte  # no UTF-8 any more
+    path = tmp_path / "class.zip"
+    path.write_bytes(bytes(content))
+    with pytest.raises(submissions.SubmissionsError, match="Cannot read .*class.zip"):
+        find(path)
+
+
+def test_what_is_no_file_is_told(tmp_path):
+    os.mkfifo(tmp_path / "kim.ipynb")
+    (tmp_path / "ada.ipynb").write_bytes(as_notebook("1"))
+    found, remarks = find(tmp_path)
+    assert [s.student for s in found] == ["ada"]
+    assert [(r.path, r.text) for r in remarks] == [("kim.ipynb", "not graded: no ordinary file")]
+
+
+def test_finished_work_counts_before_the_untouched_hand_out(tmp_path):
+    place = tmp_path / "ada"
+    place.mkdir()
+    (place / "tiny.ipynb").write_bytes(as_notebook("# your turn"))
+    (place / "final.ipynb").write_bytes(as_notebook("1"))
+    found, remarks = find(tmp_path, untouched=lambda content: b"your turn" in content)
+    assert [s.path for s in found] == ["ada/final.ipynb"]
+    assert [r.path for r in remarks] == ["ada/tiny.ipynb"] and "nothing in it" in remarks[0].text
+    found, _ = find(tmp_path, untouched=lambda content: False)
+    assert [s.path for s in found] == ["ada/tiny.ipynb"]
+
+
+NOW = datetime(2026, 11, 27, tzinfo=timezone.utc)
+
+
+def standing(student, **more):
+    task = {
+        "title": "T",
+        "points": 1.0,
+        "max": 2,
+        "end": "wrong answer",
+        "message": "",
+        "cases": [],
+    }
+    facts = {
+        "student": student, "path": f"{student}.ipynb", "points": 1.0, "most": 2.0, "factor": 1.0,
+        "late_days": 0, "end": "done", "message": "", "tasks": {"t": task}, "cells": [],
+        "seconds": 3.0, "limits": "", "handed_in": NOW,
+    }  # fmt: skip
+    names = Standing.__dataclass_fields__
+    return Standing(**{k: v for k, v in {**facts, **more}.items() if k in names})
+
+
+ALIKE = ["a!", "a_-2", "a~", "A_", "ada l", "ada_l", "😀" * 80]
+
+
+def test_pages_of_students_with_alike_names_are_all_written(tmp_path):
+    assert feedback.write(tmp_path, "T", [standing(name) for name in ALIKE]) == len(ALIKE)
+    assert len({path.name.casefold() for path in tmp_path.iterdir()}) == len(ALIKE)
+    lms.write_gradescope(tmp_path / "g", {name: standing(name) for name in ALIKE})
+    assert len(list((tmp_path / "g").glob("*/results.json"))) == len(ALIKE)
+
+
+def test_a_file_called_as_a_status_gives_nobody_points(tmp_path):
+    sheet = tmp_path / "w.csv"
+    sheet.write_text(
+        "Identifier,Full name,Status,Grade,Maximum Grade,Feedback comments\n"
+        "Participant 1,Kim,No submission,,20,\nParticipant 2,Ada,Submitted,,20,\n"
+    )
+    grades = {"No submission": standing("No submission"), "Ada": standing("Ada")}
+    filled, unknown = lms.moodle(sheet, tmp_path / "out.csv", grades)
+    assert filled == 1 and unknown == ["No submission"]
+    assert "Participant 1,Kim,No submission,,20," in (tmp_path / "out.csv").read_text()
+
+
+def test_a_students_words_are_text_everywhere(tmp_path):
+    evil = "<h1>\x1b[31m\x9b\u202e</h1>"
+    task = {
+        "title": "T", "points": 0.0, "max": 2, "end": "wrong answer", "message": evil,
+        "cases": [{"name": "c", "ok": False, "hint": "h", "public": True, "expected": "1",
+                   "got": evil}],
+    }  # fmt: skip
+    bad = standing("kim", tasks={"t": task}, message=evil, end="kernel died")
+    page = feedback.to_html("T", bad)
+    assert not set("\x1b\x9b\u202e") & set(page) and "&lt;h1&gt;" in page
+    sheet = tmp_path / "w.csv"
+    sheet.write_text("Identifier,Full name,Grade,Feedback comments\nParticipant 1,kim,,\n")
+    lms.moodle(sheet, tmp_path / "out.csv", {"kim": bad})
+    out = (tmp_path / "out.csv").read_text()
+    assert "<h1>" not in out and "&lt;h1&gt;" in out and not set("\x1b\x9b\u202e") & set(out)
+
+
+def test_gradescope_learns_no_times_of_hidden_questions():
+    assert "execution_time" not in lms.gradescope(standing("kim"))
+
+
+def test_wording_a_huge_answer_takes_no_time():
+    tensors = [torch.zeros(999, 1, 1, 1, 1) for _ in range(2000)]
+    start = time.process_time()
+    assert tasks.show(tensors) == "a list of 2000"
+    assert tasks.show({"a": tensors}) == "a dict of 1"
+    assert time.process_time() - start < 5  # it was a minute
+    assert tasks.show([1, 2.5, "a"]) == "[1, 2.5, 'a']"
