@@ -197,3 +197,13 @@ def test_wording_a_huge_answer_takes_no_time():
     assert tasks.show({"a": tensors}) == "a dict of 1"
     assert time.process_time() - start < 5  # it was a minute
     assert tasks.show([1, 2.5, "a"]) == "[1, 2.5, 'a']"
+
+
+def test_a_notebook_that_changes_its_folder_keeps_its_file(tmp_path):
+    folder = put(tmp_path / "in", ada=GOOD)
+    moved = json.loads((folder / "ada.ipynb").read_text())
+    cell = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    source = "import os, tempfile\nos.chdir(tempfile.mkdtemp())"
+    moved["cells"].append({**cell, "id": "moves", "source": source})
+    (folder / "ada.ipynb").write_text(json.dumps(moved))
+    assert run(folder, Gradebook(tmp_path / "g.db"))[1]["ada"].points == 10

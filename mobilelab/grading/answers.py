@@ -104,8 +104,10 @@ def to_message(ask: Ask) -> tuple[dict[str, Any], list[bytes]]:
     return {"ask": "value" if isinstance(ask, Value) else "file", "name": ask.name}, []
 
 
-def answer(names: Mapping[str, Any], message: Mapping[str, Any], blocks: list[bytes]) -> Any:
-    """Put the question to ``names`` (the notebook's variables).
+def answer(
+    names: Mapping[str, Any], message: Mapping[str, Any], blocks: list[bytes], start: str = "."
+) -> Any:
+    """Put the question to ``names`` (the notebook's variables); ``start`` is where it began.
 
     Raises:
         Missing: if the name or the file is not there.
@@ -113,10 +115,13 @@ def answer(names: Mapping[str, Any], message: Mapping[str, Any], blocks: list[by
     """
     name = message["name"]
     if message["ask"] == "file":
-        try:
-            return File(Path(name).read_bytes())
-        except OSError as error:
-            raise Missing(f"the file {name} was not written") from error
+        # where the notebook is now, or where it began: it may have changed the folder since
+        for place in (Path(name), Path(start, name)):
+            try:
+                return File(place.read_bytes())
+            except OSError:
+                continue
+        raise Missing(f"the file {name} was not written")
     if name not in names:
         raise Missing(f"the name {name} is not defined")
     it = names[name]

@@ -168,6 +168,7 @@ class Student:
     def __init__(self, send: Send, message: dict[str, Any]) -> None:
         self.send, self.limits = send, message["limits"]
         self.skip = set(message["skip"])
+        self.start = os.getcwd()
         self.given = False  # whether the parameters have been put in
         self.deadline = time.monotonic() + self.limits["notebook"]
         self.outputs = Outputs()
@@ -239,7 +240,7 @@ class Student:
         try:
             self.set_back()
             with at_most(message["seconds"]):
-                value = answers.answer(self.shell.user_ns, message, blocks)
+                value = answers.answer(self.shell.user_ns, message, blocks, self.start)
                 form, out = encode(value)
             self.send({"reply": message["number"], "outcome": "ok", "value": form}, out)
         except answers.Missing as error:
