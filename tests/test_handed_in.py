@@ -309,13 +309,13 @@ def test_parameters_of_nobody_stop_before_anything_is_graded(tmp_path, roster):
         (b"another secret, longer", "--secret the one"),
         (None, "give it with --secret"),
     ):
-        with pytest.raises(MobileLabError, match="2 of 2 notebooks") as error:
+        with pytest.raises(MobileLabError, match="2 of 2 students' notebooks") as error:
             handed_in.check_parameters(tiny, found, secret, roster)
         assert way in str(error.value) and "\n" not in str(error.value)
         remarks = handed_in.check_parameters(tiny, found, secret, roster, anyway=True)
         assert len(remarks) == 2
     numbers = hand_in(tmp_path, tiny, **{"77": "ada", "22": "bob"})  # Canvas, without the roster
-    with pytest.raises(MobileLabError, match="2 of 2 notebooks"):
+    with pytest.raises(MobileLabError, match="2 of 2 students' notebooks"):
         handed_in.check_parameters(tiny, numbers, SECRET)
 
 
@@ -324,6 +324,19 @@ def test_one_edited_notebook_does_not_stop_the_others(tmp_path, roster):
     found = hand_in(tmp_path, tiny, ada="ada", bob="bob", cy="nobody on this roster")
     (remark,) = handed_in.check_parameters(tiny, found, SECRET, roster)
     assert remark.path == "cy.ipynb" and "nobody in this class" in remark.text
+
+
+def test_one_student_with_many_files_does_not_speak_for_the_class(tmp_path, roster):
+    tiny = Assignment.load(TINY)
+    found = hand_in(tmp_path, tiny, ada="ada", bob="bob")
+    forged = handed_out(tiny, "nobody on this roster")
+    for i in range(5):
+        place = tmp_path / "in" / "cy"
+        place.mkdir(exist_ok=True)
+        (place / f"{i}.ipynb").write_bytes(forged if isinstance(forged, bytes) else forged.encode())
+    found = find(tmp_path / "in", "tiny")[0]
+    remarks = handed_in.check_parameters(tiny, found, SECRET, roster)
+    assert len(remarks) == 5 and {remark.path.split("/")[0] for remark in remarks} == {"cy"}
 
 
 def test_a_student_sees_the_own_parameters_in_a_dry_run(tmp_path):

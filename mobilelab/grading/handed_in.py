@@ -113,14 +113,15 @@ def check_parameters(
     whose: dict[str, list[str]] = {}
     for student in sorted(people.values()):
         whose.setdefault(_key(assignment.parameters(secret, student), names), []).append(student)
-    remarks, strangers, count = [], [], 0
+    remarks, strangers, asked, known_good = [], [], set(), set()
     for submission in submissions:
         found = notebook.held(_cells(assignment, submission), names)
         if found is None:
             continue
-        count += 1
+        asked.add(submission.student)
         own = assignment.parameters(secret, submission.student)
         if _key(found, names) == _key(own, names):
+            known_good.add(submission.student)
             continue
         others = whose.get(_key(found, names), [])
         if others:
@@ -131,8 +132,11 @@ def check_parameters(
         remarks.append(
             Remark(submission.path, f"graded with {submission.student}'s parameters: it {said}")
         )
-    if strangers and 2 * len(strangers) > count and not anyway:
-        raise ParametersError(_sentence(assignment, strangers, count, secret, names))
+    # Students are counted, not files: one with many forged ones must not speak for a class.
+    lost = {one.student for one in strangers} - known_good
+    if lost and 2 * len(lost) > len(asked) and not anyway:
+        theirs = [one for one in strangers if one.student in lost]
+        raise ParametersError(_sentence(assignment, theirs, len(lost), len(asked), secret, names))
     return remarks
 
 
@@ -141,8 +145,8 @@ def _key(values: Mapping[str, Any], names: Collection[str]) -> str:
 
 
 def _sentence(
-    assignment: Assignment, strangers: Sequence[Submission], count: int, secret: bytes | None,
-    names: Sequence[str],
+    assignment: Assignment, strangers: Sequence[Submission], lost: int, asked: int,
+    secret: bytes | None, names: Sequence[str],
 ) -> str:  # fmt: skip
     first = strangers[0]
     found = notebook.held(_cells(assignment, first), names) or {}
@@ -155,7 +159,7 @@ def _sentence(
         else "They were handed out with a class secret: give it with --secret."
     )
     return (
-        f"{len(strangers)} of {count} notebooks hold parameters that nobody in this class has: "
+        f"{lost} of {asked} students' notebooks hold parameters that nobody in this class has: "
         f"{first.path} has {name} = {found.get(name)!r}, {first.student} would have "
         f"{own[name]!r}. Nothing was graded. {way} --anyway grades them all the same."
     )
