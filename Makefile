@@ -27,6 +27,7 @@ test: setup
 	$(BIN)/mobilelab doctor
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 # Once about 120 MB, for chapter 07. Without a network the chapter's tests say what is missing.
 	-$(BIN)/mobilelab phone fetch
 # Two workers with one thread each: on two cores, more threads only wait for each other.

@@ -10,7 +10,8 @@ import gc
 import sys
 from collections.abc import Iterator
 
-sys.modules.setdefault("rfc3987_syntax", None)  # pyright: ignore[reportArgumentType] None is allowed
+# typeshed does not know of None there.
+sys.modules.setdefault("rfc3987_syntax", None)  # pyright: ignore[reportArgumentType]
 
 
 @contextlib.contextmanager

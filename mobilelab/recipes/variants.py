@@ -178,7 +178,8 @@ def quantize_aware(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Mod
     """int8 with a short epoch of training in its presence, then convert (chapter 03)."""
     torch.backends.quantized.engine = ENGINE
     quantizable = QuantizableTinyMobileNet.from_float(model).train().fuse()
-    quantizable.qconfig = tq.get_default_qat_qconfig(ENGINE)  # pyright: ignore[reportArgumentType] as above
+    config = tq.get_default_qat_qconfig(ENGINE)
+    quantizable.qconfig = config  # pyright: ignore[reportArgumentType] as in _int8
     prepared = tq.prepare_qat(quantizable)
     whole = data.train
     short = Split(whole.raw[:600], whole.images[:600], whole.labels[:600])

@@ -23,7 +23,7 @@ def check_choices(
     """
     decides = {
         "game": ("the lowest 95th percentile", lambda row: row.p95_ms),
-        "translator": ("the highest accuracy", lambda row: -row.accuracy),
+        "translator": ("the highest accuracy", lambda row: -(row.accuracy or 0)),
         "sensor": ("the smallest energy estimate", estimate),
     }
     by_name = {row.variant: row for row in table}
