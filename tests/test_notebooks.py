@@ -160,7 +160,8 @@ def chapter_problems(notebook):
     predicting = False
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            predicting = PREDICT in cell.source
+            resolved = "What you chose, and why" in cell.source
+            predicting = PREDICT in cell.source or (predicting and not resolved)
         elif (
             cell.outputs
             and cell.metadata.get("jupyter", {}).get("outputs_hidden", False) != predicting
