@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import time
 import zipfile
 from datetime import datetime, timezone
 
@@ -190,12 +189,13 @@ def test_gradescope_learns_no_times_of_hidden_questions():
     assert "execution_time" not in lms.gradescope(standing("kim"))
 
 
-def test_wording_a_huge_answer_takes_no_time():
-    tensors = [torch.zeros(999, 1, 1, 1, 1) for _ in range(2000)]
-    start = time.process_time()
+def test_a_huge_answer_is_not_worded_tensor_by_tensor(monkeypatch):
+    worded = []
+    monkeypatch.setattr(torch.Tensor, "__repr__", lambda tensor: worded.append(tensor) or "tensor")
+    tensors = [torch.zeros(999, 1) for _ in range(2000)]
     assert tasks.show(tensors) == "a list of 2000"
     assert tasks.show({"a": tensors}) == "a dict of 1"
-    assert time.process_time() - start < 5  # it was a minute
+    assert worded == []
     assert tasks.show([1, 2.5, "a"]) == "[1, 2.5, 'a']"
 
 

@@ -73,6 +73,20 @@ def test_regression():
         task.score(want, alone)
 
 
+def test_numbers_agree_alike_in_one_batch_and_one_by_one():
+    want = torch.tensor([[40.0], [41.0], [42.0], [60.0]])
+    off = want + 1.2
+    for task, one, other in (
+        (tasks.Regression(), want, off),
+        (tasks.Heads({"age": tasks.Regression()}), {"age": want}, {"age": off}),
+    ):
+        split = [
+            Answers([{"age": x} if isinstance(tree, dict) else x for x in leaf.split(1)])
+            for tree, leaf in ((one, want), (other, off))
+        ]
+        assert agreement(task, *split) == agreement(task, one, other) == 0
+
+
 def test_segmentation():
     task = tasks.Segmentation(3)
     mask = torch.tensor([[[0, 1], [2, 1]]])

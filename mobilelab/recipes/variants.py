@@ -412,7 +412,7 @@ def measure_all(
         on_step: told what is being measured, for a progress bar.
     """
     built = list(built)
-    image = data.test.images[:1]
+    image = data.test.images[:1].clone()  # a model may write into what it is timed on
     reference = measure.scores(model, data.test.images)
     on_step("answers")
     outputs = {b.variant.name: measure.scores(b.predict, data.test.images) for b in built}

@@ -225,7 +225,10 @@ class LiteSession(Session):
         if example.named:  # the interpreter takes inputs by their place only
             names = (self._names() or ())[len(inputs) :]
             if set(names) != set(example.named):
-                raise refused(self, example, TypeError("names that it does not have"), names)
+                wrong = TypeError(
+                    f"its inputs after the first {len(inputs)} are {', '.join(names)}"
+                )
+                raise refused(self, example, wrong, self._names())
             inputs += [example.named[name] for name in names]
         try:
             return self._module(*inputs)

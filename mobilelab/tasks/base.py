@@ -90,10 +90,14 @@ class Task(ABC):
 
     def agree(self, reference: Tree, candidate: Tree) -> tuple[float, int]:
         """:meth:`agreement` over all examples: the share of equal decisions, and their number."""
-        pairs = list(zip(each(reference), each(candidate), strict=True))
+        equal, total = self.count(reference, candidate)
+        return (equal / total if total else 1.0), total
+
+    def count(self, reference: Tree, candidate: Tree) -> tuple[float, int]:
+        """:meth:`agreement` summed up over all examples."""
+        pairs = zip(each(reference), each(candidate), strict=True)
         counts = [self.agreement(a, b) for a, b in pairs]
-        total = sum(count for _, count in counts)
-        return (sum(equal for equal, _ in counts) / total if total else 1.0), total
+        return sum(equal for equal, _ in counts), sum(total for _, total in counts)
 
 
 def each(answers: Tree) -> list[Tree]:

@@ -52,10 +52,17 @@ class Heads(Task):
 
     def agreement(self, reference: Tree, candidate: Tree) -> tuple[float, int]:
         """Equal decisions of all heads."""
+        return self.count(reference, candidate)
+
+    def count(self, reference: Tree, candidate: Tree) -> tuple[float, int]:
+        """The same over all examples, each head by its own task."""
         counts = [
-            task.agreement(self._part(reference, name), self._part(candidate, name))
+            task.count(*(
+                Answers(self._part(tree, name) for tree in each(answers))
+                for answers in (reference, candidate)
+            ))
             for name, task in self.heads.items()
-        ]
+        ]  # fmt: skip
         return sum(equal for equal, _ in counts), sum(total for _, total in counts)
 
     def score(self, answers: Tree, targets: Mapping[str, Any]) -> float:

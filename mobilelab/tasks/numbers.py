@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mobilelab.core.errors import ShapeError
 from mobilelab.core.trees import Tree, leaves, plain
-from mobilelab.tasks.base import USED, Bounds, Metric, Task, joined, leaf_of
+from mobilelab.tasks.base import USED, Bounds, Metric, Task, each, joined, leaf_of
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,17 @@ class Regression(Task):
 
     def agreement(self, reference: Tree, candidate: Tree) -> tuple[float, int]:
         """How many numbers are within the tolerance of the reference's."""
-        chosen = [self.output] if self.output else list(leaves(reference))
+        return self.count(reference, candidate)
+
+    def count(self, reference: Tree, candidate: Tree) -> tuple[float, int]:
+        """The same over all examples: the spread is theirs, in one batch or one by one."""
+        chosen = [self.output] if self.output else list(leaves(each(reference)[0]))
         equal = total = 0
         for name in chosen:
-            ours, theirs = (plain(leaf_of(tree, name)) for tree in (reference, candidate))
+            ours, theirs = (
+                joined(answers, lambda tree, name=name: plain(leaf_of(tree, name)).flatten())
+                for answers in (reference, candidate)
+            )
             finite = ours[ours.isfinite()]
             spread = finite.std().item() if finite.numel() > 1 else finite.abs().sum().item()
             near = (ours - theirs).abs() <= self.tolerance * spread
