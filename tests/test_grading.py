@@ -48,7 +48,8 @@ from mobilelab.grading import (
 from mobilelab.grading.assignment import Assignment
 from mobilelab.grading.gradebook import Gradebook, Standing
 from mobilelab.grading.policy import Policy, grades
-from mobilelab.grading.submissions import find, parse_time
+from mobilelab.grading.roster import parse_time
+from mobilelab.grading.submissions import find
 from mobilelab.grading.tasks import compare
 
 # --- plain data -------------------------------------------------------------------------------

@@ -1,6 +1,9 @@
 """What is found, whose it is, and what is said of all that is not graded. Nothing is run here."""
 
 import json
+import os
+import time
+import tracemalloc
 import zipfile
 from datetime import datetime, timezone
 from types import SimpleNamespace
@@ -9,11 +12,12 @@ import pytest
 from grading import GOOD, HALF, SECRET, TINY, notebook, put
 
 from mobilelab.core.errors import MobileLabError
-from mobilelab.grading import handed_in, release
+from mobilelab.grading import handed_in, release, submissions
 from mobilelab.grading import notebook as notebooks
 from mobilelab.grading.assignment import Assignment
 from mobilelab.grading.policy import Policy, attempts, grades
-from mobilelab.grading.submissions import find, names_of, read_roster, read_times
+from mobilelab.grading.roster import parse_time, read_roster, read_times
+from mobilelab.grading.submissions import find, names_of
 
 ROSTER = "id,name,canvas,group\nada,Ada Lovelace,77,red\nbob,Bob,22,red\ncy,Cy,23,blue\n"
 
@@ -371,3 +375,73 @@ def test_utf16_is_read():
     assert cells == notebooks.read(HALF)
     with pytest.raises(notebooks.NotANotebook, match="not UTF-8"):
         notebooks.read(b"\xff\xfe\x00")
+
+
+# --- how much is taken, and from where --------------------------------------------------------
+
+
+def test_moodle_without_folders_names_people_by_their_files():
+    path = "Ada L_1234567_assignsubmission_file_tiny-last.ipynb"
+    assert names_of(path) == ["Participant 1234567", "Ada L"]
+
+
+def test_a_folder_around_a_class_is_no_student(tmp_path, roster):
+    for path in ("week 3/ada/tiny.ipynb", "week 3/bob/tiny.ipynb"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_bytes(GOOD)
+    found, remarks = find(tmp_path, "tiny", roster)
+    assert [s.student for s in found] == ["ada", "bob"]
+    assert "folder of a class" in said(remarks)["week 3"]
+    # without a roster nobody knows: it could be a student called week 3
+    found, remarks = find(tmp_path, "tiny")
+    assert {s.student for s in found} == {"week 3"} and "give this folder" in said(remarks)[
+        "week 3"
+    ]
+
+
+def test_a_folder_of_somebody_on_the_roster_is_theirs(tmp_path, roster):
+    for path in ("ada/bob/tiny.ipynb", "ada/cy/tiny.ipynb"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_bytes(GOOD)
+    assert {s.student for s in find(tmp_path, "tiny", roster)[0]} == {"ada"}
+
+
+def test_of_many_files_of_one_student_the_newest_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(submissions, "MOST_ATTEMPTS", 3)
+    for number in range(5):
+        path = tmp_path / "ada" / f"tiny-{number}.ipynb"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(GOOD)
+        os.utime(path, (1000 + number, 1000 + number))
+    (tmp_path / "bob.ipynb").write_bytes(HALF)
+    found, remarks = find(tmp_path, "tiny")
+    assert [s.path for s in found] == [
+        "ada/tiny-2.ipynb", "ada/tiny-3.ipynb", "ada/tiny-4.ipynb", "bob.ipynb"
+    ]  # fmt: skip
+    assert "more than 3 notebooks" in said(remarks)["ada/tiny-0.ipynb"]
+
+
+def test_a_zip_of_large_files_is_not_read_into_memory(tmp_path):
+    large = {f"eve/tiny-{i}.ipynb": b" " * (40 * 2**20) for i in range(8)}
+    place = zipped(tmp_path / "all.zip", **large, **{"ada/tiny.ipynb": GOOD})
+    del large
+    tracemalloc.start()
+    found, remarks = find(place, "tiny")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * submissions.MOST_BYTES and len(remarks) == 6
+    assert sorted(s.student for s in found) == ["ada", "eve", "eve"]
+
+
+def test_times_without_a_zone_are_local(tmp_path, monkeypatch):
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        noon = datetime(2026, 11, 30, 17, tzinfo=timezone.utc)
+        assert parse_time("2026-11-30T12:00") == noon == parse_time("2026-11-30T17:00Z")
+        with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+            archive.writestr(zipfile.ZipInfo("ada/tiny.ipynb", (2026, 11, 30, 12, 0, 0)), GOOD)
+        assert find(tmp_path / "all.zip", "tiny")[0][0].handed_in == noon
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -1,18 +1,35 @@
 """What once stopped a whole class, or gave one student's points to another: one file each."""
 
 import io
+import itertools
 import json
 import os
 import zipfile
 from datetime import datetime, timezone
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from grading import ROOT, TINY, needs_sandbox, points
 from test_grading import ANSWER, DOUBLE, GOOD, put, run
 
 from mobilelab.core.terminal import visible
-from mobilelab.grading import feedback, lms, notebook, submissions, tasks
+from mobilelab.grading import (
+    Net,
+    class_report,
+    feedback,
+    lms,
+    notebook,
+    plain,
+    run_model,
+    scorer,
+    submissions,
+    tasks,
+)
+from mobilelab.grading.assignment import Assignment
 from mobilelab.grading.gradebook import Gradebook, Standing
+from mobilelab.grading.sandbox import Sandbox
 
 
 def as_notebook(*cells, tags=()):
@@ -37,9 +54,9 @@ def test_a_deep_expression_neither_stops_the_class_nor_its_own_points(tmp_path):
 
 
 def test_names_of_a_deep_expression_are_found_in_order():
-    assert notebook.assigned(f"a = 1\n{DEEP}\nb, (c, d) = 1, (2, 3)\nlambda: (e := 1)") == [
+    assert notebook.assigned(f"a = 1\n{DEEP}\nb, (c, d) = 1, (2, 3)\nlambda: (e := 1)") == (
         "a", "x", "b", "c", "d"
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -207,3 +224,134 @@ def test_a_notebook_that_changes_its_folder_keeps_its_file(tmp_path):
     moved["cells"].append({**cell, "id": "moves", "source": source})
     (folder / "ada.ipynb").write_text(json.dumps(moved))
     assert run(folder, Gradebook(tmp_path / "g.db"))[1]["ada"].points == 10
+
+
+# --- what reaches the grader's own process ----------------------------------------------------
+
+
+def as_parameters(assignment):
+    return SimpleNamespace(**assignment.parameters(None, "ada"))
+
+
+def test_answers_of_crossed_shapes_do_not_fill_the_graders_memory():
+    assignment = Assignment.load(ROOT / "exercises" / "01_train_a_cnn")
+    task = assignment.exercise.task("deliver")
+    (wanted,) = [c for c in task.public(as_parameters(assignment)) if "in company" in c.name]
+    crossed = [torch.zeros(300_000, 1), torch.zeros(1, 300_000)]  # 300,000 squared: 360 GB
+    outcome = tasks.look([wanted], lambda question: tasks.Reply("ok", crossed))[0]
+    assert not outcome.ok and "inf" in outcome.got
+
+
+def test_pictures_and_texts_of_a_whole_notebook_are_bounded(monkeypatch):
+    monkeypatch.setattr(scorer, "MOST_PICTURE_BYTES", 1000)
+    monkeypatch.setattr(scorer, "MOST_TEXTS", 50)
+    cells = notebook.read(as_notebook(*["1"] * 9))
+    oracle = scorer.Oracle(None, Assignment.load(TINY), cells, {})
+    png = b"\x89PNG\r\n\x1a\n" + b"x" * 400
+    shown = [scorer.Item("picture", block=0), scorer.Item("out", "y" * 20)]
+    for place in range(9):
+        oracle._place = place
+        oracle._record(scorer.CellEnded(place, "ok", outputs=shown), [png])
+    kept = [item for record in oracle.records.values() for item in record.outputs]
+    assert sum(item["kind"] == "picture" for item in kept) == 2
+    assert sum(len(item.get("text", "")) for item in kept) == 50
+
+
+@pytest.mark.parametrize("outcome", ["kernel", "honest"])
+def test_who_was_killed_by_the_system_is_graded_once_more(outcome):
+    result = {"end": "graded", "cells": [], "tasks": {}, "killed": outcome == "kernel"}
+    assert scorer.host_may_be_to_blame(result) == (outcome == "kernel")
+
+
+@needs_sandbox
+def test_a_process_that_the_system_killed_is_told_from_one_that_ended(tmp_path):
+    for cell, killed in (
+        ("import os; os.kill(os.getpid(), 9)", True),
+        ("import os; os._exit(3)", False),
+    ):
+        with Sandbox() as place:
+            content = as_notebook(cell, DOUBLE)
+            result = scorer.score(
+                Assignment.load(TINY), content, "ada", place, secret=None, draws=b"d" * 16
+            )
+        assert result["killed"] is killed and points(result) > 0
+
+
+def test_a_cell_too_large_to_be_parsed_is_still_searched_for_names():
+    filler = "x" * notebook.MOST_PARSED
+    assert notebook.assigned(f"width = 3\ntext = '{filler}'\ndef double(x): ...") == (
+        "width", "text", "double"
+    )  # fmt: skip
+
+
+# --- honest forms of an answer ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        (np.array([1, 65535], "uint16"), torch.tensor([1, 65535])),
+        (np.array([1, 2**40], "uint64"), torch.tensor([1, 2**40])),
+        (np.array([1.5, -2], ">f4"), torch.tensor([1.5, -2.0])),
+        (np.array([7, -7], ">i2"), torch.tensor([7, -7], dtype=torch.int16)),
+        (np.array([0.5], "longdouble"), torch.tensor([0.5], dtype=torch.float64)),
+        (torch.tensor([1, 65535], dtype=torch.uint16), torch.tensor([1, 65535])),
+        (range(3), [0, 1, 2]), ((n * n for n in range(3)), [0, 1, 4]), (map(str, [1]), ["1"]),
+        ({"a": 1, "b": 2}.values(), [1, 2]), ({"a": 1}.keys(), {"a"}), (enumerate("a"), [(0, "a")]),
+    ],
+)  # fmt: skip
+def test_honest_forms_of_an_answer_are_equal(value, wanted):
+    got = plain.decode(*plain.encode(value))
+    assert tasks.compare(wanted, got) == (True, "")
+
+
+def test_an_endless_iterator_is_cut():
+    form, _ = plain.encode(itertools.count())
+    assert len(form["list"]) == plain.MOST
+
+
+def test_a_network_to_judge_is_float32_whatever_the_default_became():
+    torch.set_default_dtype(torch.float64)
+    try:
+        net = Net("torch.nn:Linear", {"in_features": 2, "out_features": 1}).build()
+        assert torch.get_default_dtype() is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert net.weight.dtype is torch.float32
+
+
+def test_a_student_called_the_solution_stays_a_student():
+    code = "def f(x):\n" + "\n".join(f"    x = x * {i} + {i}" for i in range(40))
+    one, two = (
+        Standing(name, "", datetime.now(timezone.utc), "graded", "", {}, [{"source": code}])
+        for name in (class_report.SOLUTION, "ada")
+    )
+    (pair,) = class_report.alike([one, two], [])
+    assert (pair.first, pair.second, pair.with_solution) == ("ada", class_report.SOLUTION, False)
+    pairs = class_report.alike([one], [], [code])
+    assert [(p.first, p.with_solution) for p in pairs] == [(class_report.SOLUTION, True)]
+    assert "<em>the solution</em>" in class_report.to_html("Tiny", [one], pairs)
+
+
+def test_loose_weights_are_found_in_a_long_program(tmp_path):
+    class Long(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts = torch.nn.ModuleList(torch.nn.Conv2d(1, 1, 1) for _ in range(3))
+
+        def forward(self, x):
+            for part in self.parts:
+                x = part(x)
+            return x
+
+    source = torch.jit.script(Long().eval())
+    for made, loose in ((source, True), (torch.jit.freeze(source), False)):
+        file = plain.File(saved(made), "torchscript")
+        kinds = run_model.facts(file)["kinds"]
+        assert ("prim::GetAttr" in kinds) == loose and len(kinds) < 10
+
+
+def saved(module):
+    buffer = io.BytesIO()
+    torch.jit.save(module, buffer)
+    return buffer.getvalue()

@@ -265,9 +265,13 @@ def delivered_cases(p, parts, labels):
         best[0] = accuracy(scores[:-1], labels)
         return best[0] >= LEAST
 
+    def apart(scores):
+        one, other = scores[0][:1], scores[-1]
+        # (n, 1) and (1, n) would fill the grader's memory
+        return float((one - other).abs().max()) if one.shape == other.shape else float("inf")
+
     def alone(scores):
-        near = torch.isclose(scores[0][:1], scores[-1], rtol=0, atol=1e-3)
-        return bool(near.all()) and best[0] > 50
+        return apart(scores) <= 1e-3 and best[0] > 50
 
     return [
         Case(
@@ -277,8 +281,7 @@ def delivered_cases(p, parts, labels):
         Case(
             "a picture alone and in company", answers, "the same scores", COMPANY, judge=alone,
             show=lambda scores: (
-                f"a difference of up to {float((scores[0][:1] - scores[-1]).abs().max()):.2g}"
-                f" and {best[0]:.1f} % right"
+                f"a difference of up to {apart(scores):.2g} and {best[0]:.1f} % right"
             ),
         ),
         Case(

@@ -302,13 +302,14 @@ def keep(p):
 
 
 def frozen(source):
-    def constants(code):
-        return "prim::GetAttr" not in code and "prim::CallMethod" not in code and "conv" in code
+    def constants(kinds):
+        loose = {"prim::GetAttr", "prim::CallMethod"} & set(kinds)
+        return not loose and any("conv" in kind for kind in kinds)
 
     return Case(
         "the program is frozen", Facts(source), "weights as constants", NOT_FROZEN,
-        pick=lambda f: f["code"], judge=constants,
-        show=lambda code: "weights as constants" if constants(code) else "weights as attributes",
+        pick=lambda f: f["kinds"], judge=constants,
+        show=lambda kinds: "weights as constants" if constants(kinds) else "weights as attributes",
     )  # fmt: skip
 
 

@@ -68,7 +68,8 @@ def hand_out(
     secret: Annotated[Path | None, typer.Option(help="The class secret.")] = None,
 ) -> None:
     """Make the students' notebook from the solution notebook."""
-    from mobilelab.grading import release, submissions
+    from mobilelab.grading import release
+    from mobilelab.grading import roster as roster_file
     from mobilelab.grading.assignment import Assignment
 
     assignment = Assignment.load(exercise)
@@ -79,7 +80,7 @@ def hand_out(
             raise HomeworkError(
                 "Parameters of one's own need --secret; `mobilelab secret` makes it."
             )
-        ids = sorted(set(submissions.read_roster(roster).values()))
+        ids = sorted(set(roster_file.read_roster(roster).values()))
         students = {student: assignment.parameters(key, student) for student in ids}
         if out is None:
             raise HomeworkError("Name the folder for the students' notebooks with --out.")
@@ -138,17 +139,18 @@ def grade(
         from mobilelab.grading import batch, submissions
         from mobilelab.grading import handed_in as before
         from mobilelab.grading import policy as rules
+        from mobilelab.grading import roster as roster_file
         from mobilelab.grading.assignment import Assignment
         from mobilelab.grading.gradebook import Gradebook
 
     console = Terminal()
-    when = submissions.parse_time(due) if due else None
+    when = roster_file.parse_time(due) if due else None
     policy = rules.Policy(when, free_days, per_day, attempts)
     if place:
         batch.use(place)
     assignment = Assignment.load(exercise, hidden=not dry_run)
-    names = submissions.read_roster(roster) if roster else None
-    handed_in_at = submissions.read_times(times, names) if times else None
+    names = roster_file.read_roster(roster) if roster else None
+    handed_in_at = roster_file.read_times(times, names) if times else None
     found, remarks = submissions.find(
         handed_in, assignment.name, names, before.untouched(assignment)
     )

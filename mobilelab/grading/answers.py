@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from mobilelab.grading.plain import File, decode, encode
@@ -42,7 +43,12 @@ class Net:
     def build(self) -> nn.Module:
         """The network, with fresh memory."""
         module, name = self.where.split(":")
-        net = getattr(importlib.import_module(module), name)(**self.arguments)
+        kind, usual = getattr(importlib.import_module(module), name), torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)  # whatever the notebook's cells made of it
+        try:
+            net = kind(**self.arguments)
+        finally:
+            torch.set_default_dtype(usual)
         if self.state:
             net.load_state_dict({k: v.clone() for k, v in self.state.items()})
         return net.train(self.training)

@@ -30,13 +30,16 @@ from mobilelab.grading.assignment import Assignment
 from mobilelab.grading.gradebook import Gradebook
 from mobilelab.grading.imports import modules
 from mobilelab.grading.sandbox import Limits, NoSandbox, Sandbox
-from mobilelab.grading.scorer import score, timed_out
+from mobilelab.grading.scorer import host_may_be_to_blame, score
 from mobilelab.grading.submissions import Submission
 
 #: Seconds that a scheduler may take to answer.
 PATIENCE = 15
 #: What stands beside the limits of a second run.
-ALONE = "A first run hit a time limit; this is the result of a second one, alone on the machine."
+ALONE = (
+    "A first run hit a time limit or was killed by the system; this is the result of a second one, "
+    "alone on the machine."
+)
 _lock = threading.Lock()
 _sandboxes: dict[bool, Sandbox] = {}
 _assignments: dict[str, Assignment] = {}
@@ -198,7 +201,7 @@ def grade(
             said = calibration.words(limits, error)
         summary.limits = said
         for one, result in _results(client, jobs, limits):
-            if isinstance(result, dict) and timed_out(result):
+            if isinstance(result, dict) and host_may_be_to_blame(result):
                 late.append(one)
             else:
                 keep(one[0], result, said)

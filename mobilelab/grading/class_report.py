@@ -46,6 +46,8 @@ class Pair:
     second: str
     share: float
     """Pieces of code in common, over those of the smaller of the two; 0 to 1."""
+    with_solution: bool = False
+    """Whether the second is the course's own solution."""
 
 
 def task_lines(standings: Sequence[Standing]) -> list[TaskLine]:
@@ -114,22 +116,27 @@ def alike(
     task may look alike: a pair is a reason to look, not a finding.
     """
     given = pieces(handed_out)
+    # the solution is no student, whatever a student is called
     own = {
-        s.student: pieces([cell["source"] for cell in s.cells]) - given for s in standings
+        (False, s.student): pieces([cell["source"] for cell in s.cells]) - given for s in standings
     }  # fmt: skip
     if solution:
-        own[SOLUTION] = pieces(solution) - given
+        own[True, SOLUTION] = pieces(solution) - given
     common = collections.Counter(piece for found in own.values() for piece in found)
     often = {piece for piece, times in common.items() if times > max(2, len(own) / 3)}
-    own = {student: found - often for student, found in own.items()}
+    own = {name: found - often for name, found in own.items()}
     pairs = []
     for a, b in combinations(sorted(own), 2):
         smaller = min(len(own[a]), len(own[b]))
         if smaller >= PIECE:
             share = len(own[a] & own[b]) / smaller
             if share >= ALIKE:
-                pairs.append(Pair(a, b, share))
+                pairs.append(Pair(a[1], b[1], share, with_solution=b[0]))
     return sorted(pairs, key=lambda pair: -pair.share)
+
+
+def _second(pair: Pair) -> str:
+    return f"<em>{SOLUTION}</em>" if pair.with_solution else escape(pair.second)
 
 
 def to_html(
@@ -187,7 +194,7 @@ def to_html(
             "<tr><th>student</th><th>student</th><th>in common</th></tr>"
         )
         parts += [
-            f"<tr><td>{escape(p.first)}</td><td>{escape(p.second)}</td><td>{p.share:.0%}</td></tr>"
+            f"<tr><td>{escape(p.first)}</td><td>{_second(p)}</td><td>{p.share:.0%}</td></tr>"
             for p in pairs[:50]
         ]
         parts.append("</table>")

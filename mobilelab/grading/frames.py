@@ -18,6 +18,8 @@ LARGEST = 32 * 2**20
 #: Of one cell: the most letters of output that are kept, the most pieces, the most pictures, and
 #: the largest picture in bytes.
 MOST_TEXT, MOST_ITEMS, MOST_PICTURES, LARGEST_PICTURE = 20_000, 40, 4, 300_000
+#: Of all cells of a notebook: the most letters and the most bytes of pictures that are kept.
+MOST_TEXTS, MOST_PICTURE_BYTES = 500_000, 10 * 2**20
 
 
 class NotPlain(MobileLabError):

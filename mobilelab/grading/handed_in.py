@@ -96,7 +96,7 @@ def check_parameters(
         assignment: the exercise.
         submissions: what was handed in.
         secret: the class secret.
-        roster: from :func:`mobilelab.grading.submissions.read_roster`.
+        roster: from :func:`mobilelab.grading.roster.read_roster`.
         anyway: go on also where :class:`ParametersError` would be raised.
 
     Returns:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import codecs
 import contextlib
+import functools
 import json
 import re
 import threading
@@ -22,8 +23,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from mobilelab.core.errors import MobileLabError
 from mobilelab.grading.plain import clean
 
-#: The largest file, the most cells, and the most letters of source.
-LARGEST, MOST_CELLS, MOST_SOURCE = 50 * 2**20, 2000, 2_000_000
+#: The largest file, the most cells, and the most letters of source: in all, and in one cell that is
+#: parsed to find the names it binds. Python's parser takes a kilobyte and more for each word.
+LARGEST, MOST_CELLS, MOST_SOURCE, MOST_PARSED = 50 * 2**20, 2000, 2_000_000, 200_000
 
 #: Whoever parses Python, also inside torch.jit, waits for this lock: CPython 3.11's parser counts
 #: its depth for all threads together and gives up when two of them parse at once.
@@ -87,7 +89,8 @@ def read(content: bytes, parameters: Collection[str] = ()) -> list[Cell]:
         raise NotANotebook("The notebook's cells hold more text than anybody wrote.")
     if parameters and not any(cell.parameters for cell in cells):
         for i, cell in enumerate(cells):
-            if cell.code and set(assigned(cell.source)) >= set(parameters):
+            held_all = cell.code and all(name in cell.source for name in parameters)
+            if held_all and set(assigned(cell.source)) >= set(parameters):
                 cells[i] = Cell(True, cell.source, True)
                 break
     return cells
@@ -128,7 +131,7 @@ def held(cells: Sequence[Cell], names: Collection[str]) -> dict[str, Any] | None
     found = {}
     broken = (SyntaxError, ValueError, TypeError, RecursionError, MemoryError)
     with contextlib.suppress(*broken), ONE_AT_A_TIME:
-        for statement in ast.parse(source).body:
+        for statement in ast.parse(source if len(source) <= MOST_PARSED else "").body:
             if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
                 value = ast.literal_eval(statement.value)
                 repr(value)  # a number of 5000 digits cannot be printed: it is nobody's
@@ -154,16 +157,19 @@ def rebuilt(cells: list[Cell]) -> bytes:
 _OWN_SCOPE = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
-def assigned(source: str) -> list[str]:
+@functools.lru_cache(maxsize=256)
+def assigned(source: str) -> tuple[str, ...]:
     """Names that a cell binds at its top level, also inside ``if``, ``for`` and ``with``."""
     # lines of IPython's own (%magic, !command) are not Python: they bind nothing that counts
     lines = [re.sub(r"^(\s*)[%!].*", r"\1pass", line) for line in source.splitlines()]
     try:
+        if len(source) > MOST_PARSED:
+            raise MemoryError
         with ONE_AT_A_TIME:
             tree = ast.parse("\n".join(lines))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         found = re.findall(r"(?m)^(?:def|class)\s+(\w+)|^(\w+)\s*=", source)
-        return [a or b for a, b in found]
+        return tuple(a or b for a, b in found)
     names: list[str] = []
     waiting: list[ast.AST] = [tree]  # a stack: Python's own ends at a deep expression
     while waiting:
@@ -178,7 +184,7 @@ def assigned(source: str) -> list[str]:
         if isinstance(node, ast.alias):
             names.append((node.asname or node.name).split(".")[0])
         waiting += reversed(list(ast.iter_child_nodes(node)))
-    return names
+    return tuple(names)
 
 
 def makers(cells: list[Cell], names: Collection[str]) -> dict[str, list[int]]:

@@ -19,10 +19,11 @@ anything else         ``{"other": "name of its type", "text": "..."}``
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import numbers
 import unicodedata
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set, ValuesView
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +66,8 @@ def encode(value: Any) -> tuple[Any, list[bytes]]:
     """Turn a value into JSON and blocks of bytes.
 
     Honest variants become one form: views, subclasses and parameters become contiguous tensors,
-    numpy arrays become tensors, numpy numbers become numbers, a ``ScriptModule`` becomes its file.
+    numpy arrays of any byte order become tensors, numpy numbers become numbers, ranges and
+    iterators become lists, a ``ScriptModule`` becomes its file.
     """
     blocks: list[bytes] = []
 
@@ -87,11 +89,13 @@ def encode(value: Any) -> tuple[Any, list[bytes]]:
         if isinstance(it, Tensor) and not it.is_quantized and it.layout == torch.strided:
             plain = it.detach().as_subclass(Tensor).cpu().resolve_conj().resolve_neg().contiguous()
             dtype = str(plain.dtype).removeprefix("torch.")
+            if dtype in ("uint16", "uint32"):
+                return walk(plain.long(), depth)
             if dtype in DTYPES:
                 raw = plain.reshape(-1).view(torch.uint8).numpy().tobytes()
                 return {"tensor": block(raw), "dtype": dtype, "shape": list(plain.shape)}
         if isinstance(it, np.ndarray) and it.dtype.kind in "biufc":
-            return walk(torch.from_numpy(np.array(it, order="C", subok=False)), depth)
+            return walk(torch.from_numpy(_of_torch(it)), depth)
         if isinstance(it, numbers.Integral):
             return int(it)
         if isinstance(it, numbers.Real):
@@ -105,9 +109,25 @@ def encode(value: Any) -> tuple[Any, list[bytes]]:
         for name, kind in (("list", list), ("tuple", tuple), ("set", Set)):
             if isinstance(it, kind):
                 return {name: [walk(v, depth + 1) for v in it]}
+        if isinstance(it, (range, Iterator, ValuesView)):
+            return {"list": [walk(v, depth + 1) for v in itertools.islice(it, MOST)]}
         return {"other": type(it).__name__, "text": repr(it)[:200]}
 
     return walk(value), blocks
+
+
+def _of_torch(array: np.ndarray) -> np.ndarray:
+    """A contiguous copy in a dtype and byte order that torch has; the numbers stay."""
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    wanted = array.dtype.newbyteorder("=")
+    if kind == "u" and size > 1:
+        fits = size < 8 or not array.size or int(array.max()) < 2**63
+        wanted = np.dtype(np.int64 if fits else np.float64)
+    elif kind == "f" and size > 8:
+        wanted = np.dtype(np.float64)
+    elif kind == "c" and size > 16:
+        wanted = np.dtype(np.complex128)
+    return np.array(array, dtype=wanted, order="C", subok=False)
 
 
 def decode(form: Any, blocks: list[bytes]) -> Any:

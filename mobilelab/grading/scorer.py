@@ -23,8 +23,10 @@ from mobilelab.grading.assignment import Assignment
 from mobilelab.grading.frames import (
     LARGEST_PICTURE,
     MOST_ITEMS,
+    MOST_PICTURE_BYTES,
     MOST_PICTURES,
     MOST_TEXT,
+    MOST_TEXTS,
     NotPlain,
 )
 from mobilelab.grading.plain import File, clean, decode, encode
@@ -118,6 +120,8 @@ class Oracle:
         self._deaths: Counter[str] = Counter()
         self._spent: defaultdict[str, float] = defaultdict(float)
         self._number = 0
+        self.killed = False
+        self._letters_left, self._bytes_left = MOST_TEXTS, MOST_PICTURE_BYTES
 
     # --- the notebook ----------------------------------------------------------------------
 
@@ -130,7 +134,7 @@ class Oracle:
                 self._run(self._inmate)
                 return
             except Ended as end:
-                self._stop()
+                self._stop(end)
                 place = self._place
                 if place is not None and 0 <= place < len(self.cells):
                     said = in_words(end, self.limits, self.limits.cell)
@@ -195,10 +199,13 @@ class Oracle:
         outputs, pictures = [], dict(enumerate(parts[:MOST_PICTURES]))
         for item in said.outputs:
             if item.kind != "picture":
-                outputs.append({"kind": item.kind, "text": clean(item.text)})
+                outputs.append({"kind": item.kind, "text": clean(item.text)[: self._letters_left]})
+                self._letters_left -= len(outputs[-1]["text"])
                 continue
             png = pictures.pop(item.block, b"")  # each block is one picture, and only once
-            if png.startswith(b"\x89PNG\r\n\x1a\n") and len(png) <= LARGEST_PICTURE:
+            most = min(LARGEST_PICTURE, self._bytes_left)
+            if png.startswith(b"\x89PNG\r\n\x1a\n") and len(png) <= most:
+                self._bytes_left -= len(png)
                 outputs.append({"kind": "picture", "png": base64.b64encode(png).decode()})
         self.records[place] = CellRecord(place, said.outcome, clean(said.error or ""), outputs)
 
@@ -223,7 +230,7 @@ class Oracle:
         try:
             return self._exchange(self._inmate, task, *answers.to_message(question))
         except Ended as end:
-            self._stop()
+            self._stop(end)
             self._deaths[task] += 1
             return Reply(_outcome(end), error=in_words(end, self.limits, self.limits.cell))
 
@@ -278,13 +285,15 @@ class Oracle:
                 assert self._model is not None  # opening it ends otherwise
                 self._model.close()
                 self._model = None
+                self.killed |= "SIGKILL" in str(end)
                 said = in_words(end, self.limits, self.limits.cell)
                 reply = Reply(_outcome(end), error=f"the delivered model: {said}")
                 if end.reason != "died":
                     break
         return reply
 
-    def _stop(self) -> None:
+    def _stop(self, end: Ended | None = None) -> None:
+        self.killed |= end is not None and "SIGKILL" in str(end)
         if self._inmate is not None:
             self._inmate.close()
             self._inmate = None
@@ -355,7 +364,8 @@ def score(
 
     Returns:
         Plain data: ``end``, ``message``, ``tasks`` (key to task), ``cells``, ``seconds``, and, if
-        it is a notebook, ``took``: seconds of the ``notebook`` with all questions, of the longest
+        it is a notebook, ``killed`` (whether the system ended one of its processes) and ``took``:
+        seconds of the ``notebook`` with all questions, of the longest
         ``cell`` and of the longest ``question``.
 
     Raises:
@@ -392,6 +402,7 @@ def score(
             )
             for t in wanted
         }
+        result["killed"] = oracle.killed
         result["took"] = {"notebook": time.monotonic() - (oracle.began or began), **oracle.longest}
     finally:
         oracle.close()
@@ -404,13 +415,17 @@ def score(
     return {**result, "seconds": time.monotonic() - began}
 
 
-def timed_out(result: Mapping[str, Any]) -> bool:
-    """Whether anything in a result of :func:`score` ended because its time was up."""
+def host_may_be_to_blame(result: Mapping[str, Any]) -> bool:
+    """Whether anything in a result of :func:`score` ended for a reason that the host may be.
+
+    Its time was up, or its process was killed from outside, as the kernel does where memory ends.
+    """
     cases = [case for task in result["tasks"].values() for case in task["cases"]]
     return (
         result["end"] == ENDS["timeout"]
         or any(cell["outcome"] == "timeout" for cell in result["cells"])
         or any(case["end"] == ENDS["timeout"] for case in cases)
+        or result.get("killed", False)
     )
 
 

@@ -1,23 +1,24 @@
 """Find the submissions: in a folder of notebooks, a folder of student folders, or a zip of either.
 
-Nothing is unpacked to disk, and nothing of a file is believed but its bytes.
+Nothing of a file is believed but its bytes.
 """
 
 from __future__ import annotations
 
-import csv
 import re
-import unicodedata
 import zipfile
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from mobilelab.core.errors import MobileLabError
+from mobilelab.grading.files import File, Remark, is_notebook, opened
 from mobilelab.grading.notebook import LARGEST
 from mobilelab.grading.plain import same_name
+
+#: Of one student: the most notebooks, and the most bytes of them, that are taken; the newest count.
+MOST_ATTEMPTS, MOST_BYTES = 30, 2 * LARGEST
 
 
 class SubmissionsError(MobileLabError):
@@ -34,15 +35,7 @@ class Submission:
     content: bytes
     """The file; a file that is too large is cut off just above the limit."""
     handed_in: datetime
-    """UTC time of the file, or of its entry in the zip."""
-
-
-@dataclass(frozen=True)
-class Remark:
-    """A file that needs a word: it is not graded, or something about it was not as it should be."""
-
-    path: str
-    text: str
+    """Time of the file, or of its entry in the zip, which is this machine's local time."""
 
 
 def find(
@@ -60,7 +53,8 @@ def find(
         place: a folder, a zip from the LMS, or one notebook.
         exercise: its folder's name. Where a student has several notebooks, those named after it
             count; all that count are attempts.
-        roster: any name by which a student is known to their id (:func:`read_roster`).
+        roster: any name by which a student is known to their id, from
+            :func:`mobilelab.grading.roster.read_roster`.
         untouched: whether a notebook is still as it was handed out. Where all that a student named
             after the exercise are, the others count.
 
@@ -75,25 +69,21 @@ def find(
         raise SubmissionsError(f"There is no {place}; give a folder of notebooks or a zip of one.")
     remarks: list[Remark] = []
     try:
-        if place.is_dir():
-            files = list(_in_folder(place, remarks))
-        elif place.suffix.lower() != ".ipynb" and zipfile.is_zipfile(place):
-            files = list(_in_zip(place, remarks))
-        else:
-            files = [(_clean(place.name), _read(place), _time(place))]
+        with opened(place, remarks) as files:
+            class_folder = _around_a_class([file.path for file in files], roster, remarks)
+            notebooks = _taken(files, class_folder, exercise, remarks)
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         # a damaged zip ends in any of them, UnicodeDecodeError among the ValueErrors
         raise SubmissionsError(f"Cannot read {place}: {error}.") from error
-    notebooks = [file for file in files if file[0].lower().endswith(".ipynb")]
     if not notebooks:
         why = f" {remarks[0].path}: {remarks[0].text}" if remarks else ""
         raise SubmissionsError(f"There is no notebook (.ipynb) in {place}.{why}")
     by_student: dict[str, list[Submission]] = {}
     for path, content, when in notebooks:
-        names = names_of(path)
+        names = names_of(path.removeprefix(class_folder))
         known = {(roster or {}).get(same_name(name), "") for name in names} - {""}
         if len(known) > 1:
-            why = f"not graded: its names are those of {_and(known)}; rename it"
+            why = f"not graded: its names are those of {listed(known)}; rename it"
             remarks.append(Remark(path, why))
             continue
         if roster and not known:
@@ -104,7 +94,7 @@ def find(
         )
     chosen: list[Submission] = []
     for own in by_student.values():
-        named = [s for s in own if exercise.casefold() in PurePosixPath(s.path).stem.casefold()]
+        named = [s for s in own if _named_after(exercise, s.path)]
         if untouched is not None and all(untouched(s.content) for s in named):
             worked = [s for s in own if not untouched(s.content)]
             remarks += [
@@ -118,24 +108,85 @@ def find(
                     Remark(other.path, f"not graded: not named after {exercise} as others are")
                 )
         chosen += sorted(named or own, key=lambda s: (s.handed_in, s.path))
-    have = {same_name(names_of(path)[0]) for path, _, _ in notebooks}
+    have = {same_name(names_of(path.removeprefix(class_folder))[0]) for path, _, _ in notebooks}
     remarks += [
-        Remark(path, "not graded: no notebook, and none beside it")
-        for path, _, _ in files
-        if not path.lower().endswith(".ipynb") and same_name(names_of(path)[0]) not in have
+        Remark(file.path, "not graded: no notebook, and none beside it")
+        for file in files
+        if not is_notebook(file.path)
+        and same_name(names_of(file.path.removeprefix(class_folder))[0]) not in have
     ]
-    tops = {PurePosixPath(path).parts[0] for path, _, _ in notebooks}
-    deep = any(len(PurePosixPath(path).parts) > 2 for path, _, _ in notebooks)
-    if len(tops) == 1 and len(notebooks) > 1 and deep:
-        top = tops.pop()
+    return sorted(chosen, key=lambda s: s.student), sorted(remarks, key=lambda r: r.path)
+
+
+def _around_a_class(
+    paths: Sequence[str], roster: Mapping[str, str] | None, remarks: list[Remark]
+) -> str:
+    """The folder around a whole class, with its slash; nothing if students' own are outermost.
+
+    It is one only if nobody on the roster has its name and somebody has a name inside it: without
+    a roster a folder of two files could be one student's two attempts.
+    """
+    notebooks = [path for path in paths if is_notebook(path)]
+    tops = {PurePosixPath(path).parts[0] for path in notebooks}
+    if len(tops) != 1 or len(notebooks) < 2 or any("/" not in path for path in notebooks):
+        return ""
+    top = tops.pop()
+    inside = [path.removeprefix(f"{top}/") for path in notebooks]
+
+    def known(path: str) -> bool:
+        return any(same_name(name) in (roster or {}) for name in names_of(path))
+
+    if not known(f"{top}/x.ipynb") and any(map(known, inside)):
+        remarks.append(
+            Remark(top, "taken as the folder of a class: nobody on the roster has this name")
+        )
+        return f"{top}/"
+    if any("/" in path for path in inside):
         remarks.append(
             Remark(top, "all notebooks are in this folder, so all are taken as attempts of one "
                    "student. If it holds a class, give this folder, or a zip of what is in it")
         )  # fmt: skip
-    return sorted(chosen, key=lambda s: s.student), sorted(remarks, key=lambda r: r.path)
+    return ""
 
 
-def _and(names: Iterable[str]) -> str:
+def _taken(
+    files: Sequence[File], class_folder: str, exercise: str, remarks: list[Remark]
+) -> list[tuple[str, bytes, datetime]]:
+    """The notebooks' contents: of each student no more than a grader's memory bears."""
+    by_student: dict[str, list[File]] = {}
+    for file in files:
+        if is_notebook(file.path):
+            student = same_name(names_of(file.path.removeprefix(class_folder))[0])
+            by_student.setdefault(student, []).append(file)
+    taken = []
+    for own in by_student.values():
+        bytes_left = MOST_BYTES
+        own.sort(key=lambda f: (_named_after(exercise, f.path), f.when), reverse=True)
+        for number, file in enumerate(own):
+            size = min(file.size, LARGEST + 1)
+            if number >= MOST_ATTEMPTS or size > bytes_left:
+                why = (
+                    f"not graded: its student has more than {MOST_ATTEMPTS} notebooks, or more "
+                    f"than {MOST_BYTES >> 20} MB of them, and others are newer"
+                )
+                remarks.append(Remark(file.path, why))
+                continue
+            try:
+                taken.append((file.path, file.read(), file.when))
+                bytes_left -= size
+            except Exception as error:  # each way to pack a file fails in its own way
+                said = getattr(error, "strerror", None) or f"it cannot be unpacked ({error})"
+                why = f"not graded: {said}; download it again"
+                remarks.append(Remark(file.path, why))
+    return taken
+
+
+def _named_after(exercise: str, path: str) -> bool:
+    return exercise.casefold() in PurePosixPath(path).stem.casefold()
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in a sentence."""
     return " and ".join(sorted(names))
 
 
@@ -143,182 +194,17 @@ def names_of(path: str) -> list[str]:
     """Names that tell whose file it is, by the top of its path; all of one student.
 
     ``ada/anything.ipynb`` and ``ada.ipynb`` are ada's. Moodle's folders
-    (``Ada L_1234567_assignsubmission_file``) give ``Participant 1234567`` and ``Ada L``, Canvas'
-    file names (``lovelaceada_12345_67890_work.ipynb``, with ``_LATE`` or without) give ``12345``.
+    (``Ada L_1234567_assignsubmission_file``), or file names that begin so where it makes no
+    folders, give ``Participant 1234567`` and ``Ada L``; Canvas' file names
+    (``lovelaceada_12345_67890_work.ipynb``, with ``_LATE`` or without) give ``12345``.
     """
     top, *below = PurePosixPath(path).parts
+    rest = "_?" if below else "_.+"
+    moodle = re.fullmatch(rf"(.*)_(\d+)_assignsubmission_(?:file|onlinetext){rest}", top)
+    if moodle:
+        return [f"Participant {moodle[2]}", moodle[1]]
     if below:
-        moodle = re.fullmatch(r"(.*)_(\d+)_assignsubmission_(?:file|onlinetext)_?", top)
-        return [f"Participant {moodle[2]}", moodle[1]] if moodle else [top.strip()]
+        return [top.strip()]
     # Canvas' own numbers have more digits than a date in a name
     canvas = re.match(r"[^_]+_(?:LATE_)?(\d{2,})_\d{4,}_.+", top)
     return [canvas[1] if canvas else PurePosixPath(top).stem.strip()]
-
-
-def _clean(path: str) -> str:
-    """A path as it is shown and told apart.
-
-    Bytes that are not UTF-8 are read as Latin-1, and what nobody sees in a name (control
-    characters, marks of direction, spaces without width) is taken out: two students must not look
-    alike.
-    """
-    content = path.encode("utf-8", "surrogateescape")
-    try:
-        path = content.decode("utf-8")
-    except UnicodeDecodeError:
-        path = content.decode("latin-1")
-    return "".join(c for c in path if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
-
-
-def _skipped(path: PurePosixPath, remarks: list[Remark]) -> bool:
-    """Whether a file is no hand-in by its place; what could have been one is told."""
-    parts = path.parts
-    hidden = any(p.startswith(".") and p != ".." for p in parts)
-    if "__MACOSX" in parts or (hidden and path.suffix.lower() != ".ipynb"):
-        return True
-    if hidden:
-        remarks.append(Remark(str(path), "not graded: a copy that Jupyter keeps for itself"))
-    elif ".." in parts or path.is_absolute():
-        remarks.append(Remark(str(path), "not graded: its path leads out of the zip"))
-        hidden = True
-    return hidden
-
-
-def _in_folder(folder: Path, remarks: list[Remark]) -> Iterator[tuple[str, bytes, datetime]]:
-    for path in sorted(folder.rglob("*")):
-        inside = PurePosixPath(_clean(path.relative_to(folder).as_posix()))
-        if path.is_symlink():  # it could lead anywhere on the grader's disk
-            remarks.append(Remark(str(inside), "not graded: a link; put the file itself there"))
-        elif not path.is_file() and not path.is_dir():
-            remarks.append(Remark(str(inside), "not graded: no ordinary file"))
-        elif path.is_file() and not _skipped(inside, remarks):
-            try:
-                yield str(inside), _read(path), _time(path)
-            except OSError as error:
-                remarks.append(Remark(str(inside), f"not graded: {error.strerror}"))
-
-
-def _read(path: Path) -> bytes:
-    if path.suffix.lower() != ".ipynb":
-        return b""
-    with path.open("rb") as file:
-        return file.read(LARGEST + 1)
-
-
-def _time(path: Path) -> datetime:
-    return datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
-
-
-def _in_zip(place: Path, remarks: list[Remark]) -> Iterator[tuple[str, bytes, datetime]]:
-    with zipfile.ZipFile(place) as archive:
-        for entry in archive.infolist():
-            path = PurePosixPath(_clean(entry.filename.replace("\\", "/")))
-            if entry.is_dir() or not path.parts or _skipped(path, remarks):
-                continue
-            content = b""
-            if path.suffix.lower() == ".ipynb":
-                try:
-                    with archive.open(entry) as file:
-                        content = file.read(LARGEST + 1)  # an entry may unpack to anything
-                except Exception as error:  # each way to pack a file fails in its own way
-                    why = f"not graded: it cannot be unpacked ({error}); download it again"
-                    remarks.append(Remark(str(path), why))
-                    continue
-            try:
-                when = datetime(*entry.date_time, tzinfo=timezone.utc)
-            except ValueError:
-                when = _time(place)
-                why = "graded, with the zip's own date: its own is none; --times can give one"
-                remarks.append(Remark(str(path), why))
-            yield str(path), content, when
-
-
-def read_roster(path: str | Path) -> dict[str, str]:
-    """Any name of a student, as :func:`same_name` writes it, to the id in the first column.
-
-    Every cell of a row (name, email, LMS number) names the student, whatever the header says; one
-    that stands in several rows (a group, a city) names nobody.
-
-    Raises:
-        SubmissionsError: if the file cannot be read, has no rows, or an id cannot be one.
-    """
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SubmissionsError(f"Cannot read the roster {path}: {error}.") from error
-    if len(rows) < 2:
-        raise SubmissionsError(f"The roster {path} needs a header and one row per student.")
-    names: dict[str, str] = {}
-    told: Counter[str] = Counter()
-    for row in rows[1:]:
-        student = unicodedata.normalize("NFC", row[0]).strip()
-        _check_id(student, path)
-        if same_name(student) in names:
-            raise SubmissionsError(f"{student} stands in two rows of {path}; keep one.")
-        names[same_name(student)] = student
-    for row in rows[1:]:
-        told.update({same_name(cell) for cell in row[1:] if cell.strip()} - {same_name(row[0])})
-    for row in rows[1:]:
-        for cell in map(same_name, row[1:]):
-            if told[cell] == 1:
-                names.setdefault(cell, names[same_name(row[0])])
-    return names
-
-
-def _check_id(student: str, path: str | Path) -> None:
-    """An id becomes the name of a folder, and is printed.
-
-    Raises:
-        SubmissionsError: if it cannot.
-    """
-    bad = [c for c in student if c in "/\\" or unicodedata.category(c).startswith("C")]
-    if not student or bad or student.startswith(".") or len(student) > 100:
-        raise SubmissionsError(
-            f"{student!r} in the first column of {path} cannot be an id: up to 100 letters, digits "
-            "and signs, without a slash and without a dot at the beginning."
-        )
-
-
-def read_times(path: str | Path, roster: Mapping[str, str] | None = None) -> dict[str, datetime]:
-    """Student to the time of handing in, from a CSV with the columns ``student`` and ``time``.
-
-    Args:
-        path: the file.
-        roster: from :func:`read_roster`; any name of a student will do then.
-
-    Returns:
-        Times by id, as :func:`same_name` writes it.
-
-    Raises:
-        SubmissionsError: if the file or a time in it cannot be read.
-    """
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file)
-            lacking = {"student", "time"} - set(table.fieldnames or ())
-            rows = [] if lacking else [(row["student"] or "", row["time"] or "") for row in table]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SubmissionsError(f"Cannot read the times in {path}: {error}.") from error
-    if lacking:
-        raise SubmissionsError(
-            f"{path} has no column {_and(lacking)}; its first line has to be student,time."
-        )
-    names = roster or {}
-    return {
-        same_name(names.get(same_name(student), student)): parse_time(when)
-        for student, when in rows
-    }
-
-
-def parse_time(text: str) -> datetime:
-    """An ISO 8601 time; UTC where it names no zone.
-
-    Raises:
-        SubmissionsError: if it is none.
-    """
-    try:
-        when = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-    except ValueError as error:
-        raise SubmissionsError(f"{text!r} is no time; write it as 2026-11-30T23:59.") from error
-    return when if when.tzinfo else when.replace(tzinfo=timezone.utc)
