@@ -34,9 +34,9 @@ from rich.table import Table
 
 from mobilelab.grading import batch
 from mobilelab.grading.assignment import Assignment
-from mobilelab.grading.imports import modules
 from mobilelab.grading.release import text
 from mobilelab.grading.sandbox import Limits, Sandbox
+from mobilelab.grading.static_imports import modules
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / "out" / "bench"

@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 
 from mobilelab.grading import scorer
 from mobilelab.grading.assignment import Assignment
-from mobilelab.grading.frames import LARGEST_JSON, MOST_BLOCKS, NotPlain, Reader, TooLarge, to_bytes
+from mobilelab.grading.framing import (
+    LARGEST_JSON,
+    MOST_BLOCKS,
+    NotPlain,
+    Reader,
+    TooLarge,
+    to_bytes,
+)
 from mobilelab.grading.sandbox import Ended, Inmate, Limits
 
 TINY_ONE = Assignment.load(TINY)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from mobilelab.core.errors import MobileLabError
 from mobilelab.grading import class_report, feedback, lms, release
 from mobilelab.grading.assignment import Assignment
+from mobilelab.grading.checker import Checker
 from mobilelab.grading.gradebook import Standing
-from mobilelab.grading.instant import Checker
 from mobilelab.grading.sandbox import Limits, Sandbox
 from mobilelab.grading.scorer import score
 

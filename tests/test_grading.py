@@ -39,11 +39,11 @@ from mobilelab.grading import (
     calibration,
     class_report,
     feedback,
-    frames,
+    framing,
     lms,
-    plain,
     sandbox,
     scorer,
+    serialize,
 )
 from mobilelab.grading.assignment import Assignment
 from mobilelab.grading.gradebook import Gradebook, Standing
@@ -67,9 +67,11 @@ VALUES = st.recursive(st.none() | st.booleans() | NUMBERS | st.text(), _containe
 
 @given(VALUES)
 def test_plain_data_comes_back(value):
-    message, blocks = plain.encode(value)
-    ((said, parts),) = frames.Reader().feed(frames.to_bytes({"value": message}, blocks))
-    assert repr(plain.decode(said["value"], parts)) == repr(value)  # True is not 1, [] is not ()
+    message, blocks = serialize.encode(value)
+    ((said, parts),) = framing.Reader().feed(framing.to_bytes({"value": message}, blocks))
+    assert repr(serialize.decode(said["value"], parts)) == repr(
+        value
+    )  # True is not 1, [] is not ()
 
 
 @pytest.mark.parametrize(
@@ -79,31 +81,31 @@ def test_plain_data_comes_back(value):
         (np.int64(3), 3),
         (np.bool_(True), True),
         ({1, 2}, frozenset({1, 2})),
-        (b"ab", plain.File(b"ab", "bytes")),
-        (plain.File(b"ab", "torchscript"), plain.File(b"ab", "torchscript")),
-        (complex(1, 2), plain.Other("complex", "(1+2j)")),
+        (b"ab", serialize.File(b"ab", "bytes")),
+        (serialize.File(b"ab", "torchscript"), serialize.File(b"ab", "torchscript")),
+        (complex(1, 2), serialize.Other("complex", "(1+2j)")),
         ({"a": [{"b": (1, {2: None})}]}, {"a": [{"b": (1, {2: None})}]}),
     ],
     ids=repr,
 )
 def test_what_comes_back_of_other_things(value, wanted):
-    assert repr(plain.decode(*plain.encode(value))) == repr(wanted)
+    assert repr(serialize.decode(*serialize.encode(value))) == repr(wanted)
 
 
-@pytest.mark.parametrize("dtype", plain.DTYPES.values(), ids=str)
+@pytest.mark.parametrize("dtype", serialize.DTYPES.values(), ids=str)
 def test_tensors_come_back(dtype):
     x = torch.arange(6).reshape(2, 3).to(dtype).T
-    back = plain.decode(*plain.encode(x))
+    back = serialize.decode(*serialize.encode(x))
     assert back.dtype == dtype and torch.equal(back, x)
     if dtype is not torch.bfloat16:  # numpy has none
-        array = plain.decode(*plain.encode(x.numpy()))
+        array = serialize.decode(*serialize.encode(x.numpy()))
         assert array.dtype == dtype and torch.equal(array, x)
 
 
 @given(st.binary(max_size=300))
 def test_nonsense_is_refused_and_nothing_else(data):
-    with contextlib.suppress(frames.NotPlain):
-        frames.Reader().feed(data)
+    with contextlib.suppress(framing.NotPlain):
+        framing.Reader().feed(data)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +124,8 @@ def test_nonsense_is_refused_and_nothing_else(data):
     ids=str,
 )
 def test_forms_that_are_none_are_refused(form):
-    with pytest.raises(frames.NotPlain):
-        plain.decode(form, [b"123"])
+    with pytest.raises(framing.NotPlain):
+        serialize.decode(form, [b"123"])
 
 
 @pytest.mark.parametrize(

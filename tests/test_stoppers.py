@@ -21,9 +21,9 @@ from mobilelab.grading import (
     feedback,
     lms,
     notebook,
-    plain,
     run_model,
     scorer,
+    serialize,
     submissions,
     tasks,
 )
@@ -301,13 +301,13 @@ def test_a_cell_too_large_to_be_parsed_is_still_searched_for_names():
     ],
 )  # fmt: skip
 def test_honest_forms_of_an_answer_are_equal(value, wanted):
-    got = plain.decode(*plain.encode(value))
+    got = serialize.decode(*serialize.encode(value))
     assert tasks.compare(wanted, got) == (True, "")
 
 
 def test_an_endless_iterator_is_cut():
-    form, _ = plain.encode(itertools.count())
-    assert len(form["list"]) == plain.MOST
+    form, _ = serialize.encode(itertools.count())
+    assert len(form["list"]) == serialize.MOST
 
 
 def test_a_network_to_judge_is_float32_whatever_the_default_became():
@@ -346,7 +346,7 @@ def test_loose_weights_are_found_in_a_long_program(tmp_path):
 
     source = torch.jit.script(Long().eval())
     for made, loose in ((source, True), (torch.jit.freeze(source), False)):
-        file = plain.File(saved(made), "torchscript")
+        file = serialize.File(saved(made), "torchscript")
         kinds = run_model.facts(file)["kinds"]
         assert ("prim::GetAttr" in kinds) == loose and len(kinds) < 10
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from mobilelab import models
 from mobilelab.grading import trivial
 from mobilelab.grading.assignment import Assignment
-from mobilelab.grading.instant import ask_here
+from mobilelab.grading.checker import ask_here
 from mobilelab.grading.tasks import Case, Outcome, Reply, look
 
 FOLDERS = [*sorted(p.parent for p in (ROOT / "exercises").glob("*/checks.py")), TINY]

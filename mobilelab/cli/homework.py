@@ -19,7 +19,7 @@ from rich.table import Table
 
 from mobilelab.core.errors import MobileLabError
 from mobilelab.core.terminal import Terminal, colored
-from mobilelab.grading import lean
+from mobilelab.grading import fast_import
 
 if TYPE_CHECKING:
     from mobilelab.grading.assignment import Assignment
@@ -135,7 +135,7 @@ def grade(
 ) -> None:
     """Grade what was handed in."""
     place = None if workers or scheduler else _early_sandbox(context, exercise, not no_sandbox)
-    with lean.imports():
+    with fast_import.imports():
         from mobilelab.grading import batch, submissions
         from mobilelab.grading import handed_in as before
         from mobilelab.grading import policy as rules
@@ -212,8 +212,8 @@ def grade(
 
 def _early_sandbox(context: typer.Context, exercise: Path, sealed: bool) -> Sandbox | None:
     """A sandbox that imports torch while this process does; its lack is reported when it is due."""
-    from mobilelab.grading.imports import modules_of
     from mobilelab.grading.sandbox import NoSandbox, Sandbox
+    from mobilelab.grading.static_imports import modules_of
 
     with contextlib.suppress(NoSandbox):
         place = Sandbox(modules_of(exercise), sealed=sealed)

@@ -23,7 +23,7 @@ from typing import Any
 from mobilelab.core.errors import MobileLabError
 from mobilelab.grading import trivial
 from mobilelab.grading.notebook import ONE_AT_A_TIME
-from mobilelab.grading.plain import same_name
+from mobilelab.grading.serialize import same_name
 from mobilelab.grading.tasks import Case, Draw, Exercise, Facts, Run, Task
 
 #: Files of an exercise that are never handed out, and never enter the sandbox.

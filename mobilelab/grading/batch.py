@@ -28,9 +28,9 @@ from mobilelab.core.errors import MobileLabError
 from mobilelab.grading import calibration
 from mobilelab.grading.assignment import Assignment
 from mobilelab.grading.gradebook import Gradebook
-from mobilelab.grading.imports import modules
 from mobilelab.grading.sandbox import Limits, NoSandbox, Sandbox
 from mobilelab.grading.scorer import host_may_be_to_blame, score
+from mobilelab.grading.static_imports import modules
 from mobilelab.grading.submissions import Submission
 
 #: Seconds that a scheduler may take to answer.

@@ -8,7 +8,7 @@ from typing import Any
 from mobilelab.core.errors import MobileLabError
 from mobilelab.grading import notebook, release
 from mobilelab.grading.assignment import Assignment, ExerciseError
-from mobilelab.grading.plain import same_name
+from mobilelab.grading.serialize import same_name
 from mobilelab.grading.submissions import Remark, Submission
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from mobilelab.grading.feedback import FeedbackError, file_names, number, without_controls
 from mobilelab.grading.gradebook import Standing
-from mobilelab.grading.plain import same_name
+from mobilelab.grading.serialize import same_name
 
 
 def _table(path: str | Path) -> tuple[list[str], list[list[str]]]:

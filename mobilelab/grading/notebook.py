@@ -21,7 +21,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from mobilelab.core.errors import MobileLabError
-from mobilelab.grading.plain import clean
+from mobilelab.grading.serialize import clean
 
 #: The largest file, the most cells, and the most letters of source: in all, and in one cell that is
 #: parsed to find the names it binds. Python's parser takes a kilobyte and more for each word.

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from mobilelab.core.errors import MobileLabError
 from mobilelab.grading.gradebook import Standing
-from mobilelab.grading.plain import same_name
+from mobilelab.grading.serialize import same_name
 
 
 class PolicyError(MobileLabError):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from mobilelab.grading.plain import same_name
+from mobilelab.grading.serialize import same_name
 from mobilelab.grading.submissions import SubmissionsError, listed
 
 

@@ -1,8 +1,8 @@
 """Run a delivered model file where it can do no harm.
 
-Sealed off as a student's notebook is (see ``inmate``): a model file is a program. It is loaded by
-the lite interpreter or by TorchScript, looked into, and run on inputs that the grader sends. The
-instant check in a notebook calls :func:`facts` and :func:`run` directly.
+Sealed off as a student's notebook is (see ``sandbox_process``): a model file is a program. It is
+loaded by the lite interpreter or by TorchScript, looked into, and run on inputs that the grader
+sends. The instant check in a notebook calls :func:`facts` and :func:`run` directly.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from mobilelab.core.errors import MobileLabError
-from mobilelab.grading.frames import LARGEST, Reader, to_bytes
-from mobilelab.grading.plain import File, decode, encode
+from mobilelab.grading.framing import LARGEST, Reader, to_bytes
+from mobilelab.grading.serialize import File, decode, encode
 from mobilelab.runtimes import lite
 
 

@@ -1,7 +1,7 @@
 """The student's side of the grader: run the notebook, then answer questions about it.
 
-This runs sealed off (see ``inmate``), in the very process whose names the student's cells define.
-Everything it sends is believed no more than an answer in an exam: it may be wrong, never trusted.
+This runs sealed off (see ``sandbox_process``), in the very process whose names the student's cells
+define. Everything it sends is believed no more than an answer in an exam: it may be wrong, never trusted.
 papermill puts in the parameters and keeps the book; the engine below runs the cells in this
 process, goes on after one that fails, and gives each its time.
 """
@@ -33,8 +33,8 @@ from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from mobilelab.grading import answers
-from mobilelab.grading.frames import (
+from mobilelab.grading import questions
+from mobilelab.grading.framing import (
     LARGEST,
     LARGEST_PICTURE,
     MOST_ITEMS,
@@ -43,7 +43,7 @@ from mobilelab.grading.frames import (
     Reader,
     to_bytes,
 )
-from mobilelab.grading.plain import encode
+from mobilelab.grading.serialize import encode
 
 #: The place of the cell that papermill puts the parameters in; all others are counted from 0.
 INJECTED = -1
@@ -240,10 +240,10 @@ class Student:
         try:
             self.set_back()
             with at_most(message["seconds"]):
-                value = answers.answer(self.shell.user_ns, message, blocks, self.start)
+                value = questions.answer(self.shell.user_ns, message, blocks, self.start)
                 form, out = encode(value)
             self.send({"reply": message["number"], "outcome": "ok", "value": form}, out)
-        except answers.Missing as error:
+        except questions.Missing as error:
             self.send({"reply": message["number"], "outcome": "missing", "error": str(error)})
         except BaseException as error:
             self.send(

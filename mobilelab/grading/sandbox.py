@@ -1,8 +1,8 @@
 """A place where a student's code can do no harm: bubblewrap, and warm processes inside it.
 
 One :class:`Sandbox` is started per grading process. It imports torch once; every
-:meth:`Sandbox.open` then forks a sealed process in a tenth of a second (see ``inmate``). What it
-sees: the system's programs, this Python and ``mobilelab``, all read-only, and three small folders
+:meth:`Sandbox.open` then forks a sealed process in a tenth of a second (see ``sandbox_process``).
+What it sees: the system's programs, this Python and ``mobilelab``, all read-only, and three small folders
 of its own in memory. What it does not see: the network, other processes, other submissions,
 exercises, solutions, home folders, the gradebook, the environment.
 """
@@ -28,7 +28,7 @@ from typing import Any
 
 import mobilelab
 from mobilelab.core.errors import MobileLabError
-from mobilelab.grading.frames import NotPlain, Reader, TooLarge, to_bytes
+from mobilelab.grading.framing import NotPlain, Reader, TooLarge, to_bytes
 
 #: Seconds that the imports inside a new sandbox may take.
 PATIENCE = 180.0
@@ -200,8 +200,10 @@ class Sandbox:
         self.close()
         self.ready = False
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-I", "-m", "mobilelab.grading.inmate", str(theirs.fileno()),
-                   "sealed" if self.sealed else "open", *self.modules]  # fmt: skip
+        command = [
+            sys.executable, "-I", "-m", "mobilelab.grading.sandbox_process", str(theirs.fileno()),
+            "sealed" if self.sealed else "open", *self.modules,
+        ]  # fmt: skip
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         try:
             self._process = subprocess.Popen(

@@ -18,9 +18,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from mobilelab.grading import answers, notebook, trivial
+from mobilelab.grading import notebook, questions, trivial
 from mobilelab.grading.assignment import Assignment
-from mobilelab.grading.frames import (
+from mobilelab.grading.framing import (
     LARGEST_PICTURE,
     MOST_ITEMS,
     MOST_PICTURE_BYTES,
@@ -29,8 +29,8 @@ from mobilelab.grading.frames import (
     MOST_TEXTS,
     NotPlain,
 )
-from mobilelab.grading.plain import File, clean, decode, encode
 from mobilelab.grading.sandbox import Ended, Inmate, Limits, Sandbox
+from mobilelab.grading.serialize import File, clean, decode, encode
 from mobilelab.grading.tasks import ENDS, Facts, Here, Outcome, Question, Reply, Run, Task, look
 
 #: How often a notebook is started again without a cell that ended its process, and how often
@@ -228,7 +228,7 @@ class Oracle:
             return Reply(_outcome(end), error=in_words(end, self.limits, self.limits.notebook))
         assert not isinstance(question, Here)  # chapters ask those, exercises do not
         try:
-            return self._exchange(self._inmate, task, *answers.to_message(question))
+            return self._exchange(self._inmate, task, *questions.to_message(question))
         except Ended as end:
             self._stop(end)
             self._deaths[task] += 1

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from mobilelab.core.errors import MobileLabError
 from mobilelab.grading.files import File, Remark, is_notebook, opened
 from mobilelab.grading.notebook import LARGEST
-from mobilelab.grading.plain import same_name
+from mobilelab.grading.serialize import same_name
 
 #: Of one student: the most notebooks, and the most bytes of them, that are taken; the newest count.
 MOST_ATTEMPTS, MOST_BYTES = 30, 2 * LARGEST

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mobilelab.grading.answers import Ask, Call, Delivered, Value
-from mobilelab.grading.plain import File, Other
+from mobilelab.grading.questions import Ask, Call, Delivered, Value
 from mobilelab.grading.sandbox import Limits
+from mobilelab.grading.serialize import File, Other
 
 
 @dataclass(frozen=True)

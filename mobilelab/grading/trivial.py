@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from mobilelab.grading import run_model
-from mobilelab.grading.answers import Call, Net, Value
-from mobilelab.grading.plain import File, Other
+from mobilelab.grading.questions import Call, Net, Value
+from mobilelab.grading.serialize import File, Other
 from mobilelab.grading.tasks import Case, Facts, Outcome, Question, Reply, Run, look
 
 #: Gives an answer for the arguments of a call.

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mobilelab.grading.plain import File, decode, encode
+from mobilelab.grading.serialize import File, decode, encode
 
 
 class Missing(Exception):

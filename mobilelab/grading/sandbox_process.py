@@ -6,8 +6,8 @@ its own (users, mounts, processes, network, shared memory), so that students sha
 read-only files, and a warden, process 1 of that namespace, which ends it when it takes too much
 memory or too many processes, or when whoever asked has gone.
 
-Usage: ``python -m mobilelab.grading.inmate SOCKET_FD sealed|open [MODULE ...]``, with the modules
-that students are going to import.
+Usage: ``python -m mobilelab.grading.sandbox_process SOCKET_FD sealed|open [MODULE ...]``, with the
+modules that students are going to import.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import time
 from pathlib import Path
 
 PRELOAD = (
-    "mobilelab.grading.lean",
+    "mobilelab.grading.fast_import",
     "torch",
     "matplotlib.pyplot",
     "matplotlib.backends.backend_agg",

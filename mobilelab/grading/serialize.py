@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mobilelab.grading.frames import NotPlain
+from mobilelab.grading.framing import NotPlain
 
 DTYPES = {
     str(dtype).removeprefix("torch."): dtype

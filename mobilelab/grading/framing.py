@@ -1,4 +1,4 @@
-"""Messages as frames of bytes; what the values in them look like, ``plain`` says.
+"""Messages as frames of bytes; what the values in them look like, ``serialize`` says.
 
 This module and ``sandbox`` do not import torch, so that a sandbox can start before torch is there.
 """

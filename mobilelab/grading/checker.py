@@ -12,8 +12,8 @@ from typing import Any
 from IPython import get_ipython
 
 from mobilelab.core.errors import ProgressError
-from mobilelab.grading import answers, run_model
-from mobilelab.grading.plain import File, decode, encode
+from mobilelab.grading import questions, run_model
+from mobilelab.grading.serialize import File, decode, encode
 from mobilelab.grading.tasks import Exercise, Facts, Here, Outcome, Question, Reply, Run, Task, look
 from mobilelab.jupyter import progress
 
@@ -133,9 +133,9 @@ def ask_here(names: Mapping[str, Any], question: Question) -> Reply:
             return Reply("error", error=f"{type(error).__name__}: {error}".splitlines()[0])
     assert not isinstance(question, Here)  # chapters ask those, exercises do not
     try:
-        value = answers.answer(names, *answers.to_message(question))
+        value = questions.answer(names, *questions.to_message(question))
         return Reply("ok", decode(*encode(value)))
-    except answers.Missing as error:
+    except questions.Missing as error:
         return Reply("missing", error=str(error))
     except NotImplementedError:
         return Reply("todo")
