@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mobilelab.grading import sandbox
+from mobilelab.grading import bubblewrap
 from mobilelab.grading.assignment import Assignment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,8 +17,8 @@ SECRET = b"CANARY-SECRET-0123456789abcdef"
 SANDBOX = [
     pytest.mark.sandbox,
     pytest.mark.skipif(
-        sandbox.missing() is not None and not os.environ.get("MOBILELAB_REQUIRE_SANDBOX"),
-        reason=f"no sandbox here: {sandbox.missing()} (Debian: apt install bubblewrap)",
+        bubblewrap.missing() is not None and not os.environ.get("MOBILELAB_REQUIRE_SANDBOX"),
+        reason=f"no sandbox here: {bubblewrap.missing()} (Debian: apt install bubblewrap)",
     ),
 ]
 

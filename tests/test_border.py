@@ -15,7 +15,8 @@ from grading import GOOD, TINY
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mobilelab.grading import scorer
+from mobilelab.grading import oracle as oracles
+from mobilelab.grading import schema, scorer
 from mobilelab.grading.assignment import Assignment
 from mobilelab.grading.framing import (
     LARGEST_JSON,
@@ -148,7 +149,7 @@ FOREVER = Limits(cell=1, notebook=2)
     ids=["begins", "half a frame", "nothing"],
 )
 def test_nothing_that_is_sent_moves_a_deadline(monkeypatch, drip):
-    monkeypatch.setattr(scorer, "GRACE", 0.1)
+    monkeypatch.setattr(oracles, "GRACE", 0.1)
 
     class Drops:
         def __iter__(self):
@@ -186,11 +187,11 @@ def test_a_picture_that_is_named_often_iskept_once(items):
     bomb = to_bytes({"ended": 0, "outcome": "ok", "outputs": items}, [png])
 
     def take(frame):
-        oracle = scorer.Oracle(None, TINY_ONE, [None], {})
+        oracle = oracles.Oracle(None, TINY_ONE, [None], {})
         oracle._place = 0
         ((message, parts),) = Reader().feed(frame)
         try:
-            oracle._record(scorer._parsed(message, scorer.CellEnded), parts)
+            oracle._record(schema.parsed(message, schema.CellEnded), parts)
         except Ended:
             return []
         return oracle.records[0].outputs

@@ -36,6 +36,7 @@ from mobilelab.cli import main as cli
 from mobilelab.core.errors import MobileLabError
 from mobilelab.grading import (
     batch,
+    bubblewrap,
     calibration,
     class_report,
     feedback,
@@ -47,6 +48,7 @@ from mobilelab.grading import (
 )
 from mobilelab.grading.assignment import Assignment
 from mobilelab.grading.gradebook import Gradebook, Standing
+from mobilelab.grading.oracle import Oracle
 from mobilelab.grading.policy import Policy, grades
 from mobilelab.grading.roster import parse_time
 from mobilelab.grading.submissions import find
@@ -253,8 +255,8 @@ def test_no_scheduler_is_one_sentence(tmp_path, monkeypatch):
 
 
 def test_without_bubblewrap_it_refuses(monkeypatch):
-    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
-    with pytest.raises(sandbox.NoSandbox, match="--no-sandbox"):
+    monkeypatch.setattr(bubblewrap.shutil, "which", lambda name: None)
+    with pytest.raises(bubblewrap.NoSandbox, match="--no-sandbox"):
         sandbox.Sandbox()
 
 
@@ -470,7 +472,7 @@ def test_what_the_solution_took_is_what_it_did(tmp_path, monkeypatch):
 
 
 def test_the_longest_time_is_kept():
-    oracle = scorer.Oracle(None, Assignment.load(TINY), [], {})
+    oracle = Oracle(None, Assignment.load(TINY), [], {})
     for seconds in (1, 100, 2):
         oracle._note("cell", time.monotonic() - seconds)
     assert oracle.longest["cell"] >= 100

@@ -22,11 +22,13 @@ from mobilelab.grading import (
     lms,
     notebook,
     run_model,
+    schema,
     scorer,
     serialize,
     submissions,
     tasks,
 )
+from mobilelab.grading import oracle as oracles
 from mobilelab.grading.assignment import Assignment
 from mobilelab.grading.gradebook import Gradebook, Standing
 from mobilelab.grading.sandbox import Sandbox
@@ -243,15 +245,15 @@ def test_answers_of_crossed_shapes_do_not_fill_the_graders_memory():
 
 
 def test_pictures_and_texts_of_a_whole_notebook_are_bounded(monkeypatch):
-    monkeypatch.setattr(scorer, "MOST_PICTURE_BYTES", 1000)
-    monkeypatch.setattr(scorer, "MOST_TEXTS", 50)
+    monkeypatch.setattr(oracles, "MOST_PICTURE_BYTES", 1000)
+    monkeypatch.setattr(oracles, "MOST_TEXTS", 50)
     cells = notebook.read(as_notebook(*["1"] * 9))
-    oracle = scorer.Oracle(None, Assignment.load(TINY), cells, {})
+    oracle = oracles.Oracle(None, Assignment.load(TINY), cells, {})
     png = b"\x89PNG\r\n\x1a\n" + b"x" * 400
-    shown = [scorer.Item("picture", block=0), scorer.Item("out", "y" * 20)]
+    shown = [schema.Item("picture", block=0), schema.Item("out", "y" * 20)]
     for place in range(9):
         oracle._place = place
-        oracle._record(scorer.CellEnded(place, "ok", outputs=shown), [png])
+        oracle._record(schema.CellEnded(place, "ok", outputs=shown), [png])
     kept = [item for record in oracle.records.values() for item in record.outputs]
     assert sum(item["kind"] == "picture" for item in kept) == 2
     assert sum(len(item.get("text", "")) for item in kept) == 50

@@ -176,7 +176,7 @@ def _imported(name: str) -> ModuleType | Finding:
 
 def examine() -> list[Finding]:
     """All checks on this machine, in the order in which they are worth mending."""
-    from mobilelab.grading.sandbox import missing
+    from mobilelab.grading.bubblewrap import missing
 
     findings = [python(sys.version_info[:3])]
     torch = _imported("torch")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,9 +24,9 @@ from mobilelab.grading import fast_import
 
 if TYPE_CHECKING:
     from mobilelab.grading.assignment import Assignment
+    from mobilelab.grading.files import Remark
     from mobilelab.grading.gradebook import Standing
     from mobilelab.grading.sandbox import Sandbox
-    from mobilelab.grading.submissions import Remark
 
 
 class HomeworkError(MobileLabError):
@@ -163,17 +164,11 @@ def grade(
         told = "these notebooks run with all that you may do."
         console.print(colored("bold red", "No sandbox:", told))
     book = Gradebook(":memory:" if dry_run else out)  # a dry run leaves nothing behind
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console, disable=not sys.stdout.isatty()) as progress:
-        bar = progress.add_task("grading", total=None)
+    with _steps(console) as on_step:
         summary = batch.grade(
             assignment, found, book, secret=key, sealed=not no_sandbox, scheduler=scheduler,
-            workers=workers, again=again, recalibrate=recalibrate,
+            workers=workers, again=again, recalibrate=recalibrate, on_step=on_step,
             parameters=partial(before.own_parameters, assignment) if dry_run else None,
-            on_step=lambda done, of, path: progress.update(bar, completed=done, total=of),
         )  # fmt: skip
     standings = [
         standing
@@ -193,12 +188,7 @@ def grade(
         f"gradebook {out}."
     )
     absent = sorted(set((names or {}).values()) - {s.student for s in found})
-    for remark in remarks:
-        console.print(colored("yellow", f"{remark.path}:", remark.text), soft_wrap=True)
-    if absent:
-        console.print(colored("yellow", "Nothing handed in:", ", ".join(absent)), soft_wrap=True)
-    for path, reason in summary.failed:
-        console.print(colored("red", "Not judged:", f"{path}: {reason}"), soft_wrap=True)
+    _what_needs_a_word(console, remarks, absent, summary.failed)
     _overview(console, chosen)
     _hand_back(
         console, assignment, chosen, names, remarks, absent, attempts_made, html=html,
@@ -210,9 +200,34 @@ def grade(
         raise typer.Exit(1)
 
 
+@contextlib.contextmanager
+def _steps(console: Terminal) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar, and what moves it."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=not sys.stdout.isatty()) as progress:
+        bar = progress.add_task("grading", total=None)
+        yield lambda done, of, path: progress.update(bar, completed=done, total=of)
+
+
+def _what_needs_a_word(
+    console: Terminal, remarks: Sequence[Remark], absent: Sequence[str],
+    failed: Sequence[tuple[str, str]],
+) -> None:  # fmt: skip
+    for remark in remarks:
+        console.print(colored("yellow", f"{remark.path}:", remark.text), soft_wrap=True)
+    if absent:
+        console.print(colored("yellow", "Nothing handed in:", ", ".join(absent)), soft_wrap=True)
+    for path, reason in failed:
+        console.print(colored("red", "Not judged:", f"{path}: {reason}"), soft_wrap=True)
+
+
 def _early_sandbox(context: typer.Context, exercise: Path, sealed: bool) -> Sandbox | None:
     """A sandbox that imports torch while this process does; its lack is reported when it is due."""
-    from mobilelab.grading.sandbox import NoSandbox, Sandbox
+    from mobilelab.grading.bubblewrap import NoSandbox
+    from mobilelab.grading.sandbox import Sandbox
     from mobilelab.grading.static_imports import modules_of
 
     with contextlib.suppress(NoSandbox):

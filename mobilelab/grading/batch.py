@@ -7,34 +7,29 @@ solution takes here (see ``calibration``); what hits one is graded once more at 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
-import logging
-import os
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, cast
 from uuid import uuid4
 
-import dask.config
 import torch
-from distributed import Client, LocalCluster, as_completed
+from distributed import Client, as_completed
 from distributed.comm.addressing import get_address_host
 
 from mobilelab.core.errors import MobileLabError
 from mobilelab.grading import calibration
 from mobilelab.grading.assignment import Assignment
+from mobilelab.grading.bubblewrap import NoSandbox
+from mobilelab.grading.cluster import connected, threads_of
 from mobilelab.grading.gradebook import Gradebook
-from mobilelab.grading.sandbox import Limits, NoSandbox, Sandbox
+from mobilelab.grading.sandbox import Limits, Sandbox
 from mobilelab.grading.scorer import host_may_be_to_blame, score
 from mobilelab.grading.static_imports import modules
 from mobilelab.grading.submissions import Submission
 
-#: Seconds that a scheduler may take to answer.
-PATIENCE = 15
 #: What stands beside the limits of a second run.
 ALONE = (
     "A first run hit a time limit or was killed by the system; this is the result of a second one, "
@@ -43,10 +38,6 @@ ALONE = (
 _lock = threading.Lock()
 _sandboxes: dict[bool, Sandbox] = {}
 _assignments: dict[str, Assignment] = {}
-
-
-class SchedulerError(MobileLabError):
-    """The Dask scheduler cannot be reached, or its workers do not fit this course."""
 
 
 @dataclass
@@ -160,23 +151,21 @@ def grade(
         GradebookError: if the gradebook cannot be written.
     """
     book.note(assignment, submissions)
-    mark = hashlib.sha256(b"".join(assignment.files[k] for k in sorted(assignment.files)))
+    common = {
+        "mark": _mark(assignment), "name": assignment.name, "files": assignment.files,
+        "secret": secret, "draws": book.draws(secret), "sealed": sealed,
+        "hidden": assignment.complete,
+    }  # fmt: skip
     jobs = []
     for submission in submissions:
         missing = [t.key for t in assignment.exercise.tasks]
         if not again:
             missing = book.missing(assignment, submission, secret)
         if missing:
-            job = {
-                "mark": mark.hexdigest(), "name": assignment.name, "files": assignment.files,
-                "content": submission.content, "student": submission.student, "secret": secret,
-                "draws": book.draws(secret), "only": missing, "sealed": sealed,
-                "hidden": assignment.complete,
-                "parameters": parameters(submission) if parameters else None,
-            }  # fmt: skip
-            jobs.append((submission, job))
+            own = parameters(submission) if parameters else None
+            job = {"content": submission.content, "student": submission.student, "only": missing}
+            jobs.append((submission, {**common, **job, "parameters": own}))
     summary = Summary(known=len(submissions) - len(jobs))
-    failed = []
     if not jobs:
         return summary
 
@@ -184,44 +173,53 @@ def grade(
         if isinstance(result, (NoSandbox, ImportError)):
             raise result
         if isinstance(result, BaseException):
-            failed.append((submission.path, f"{type(result).__name__}: {result}"[:300]))
+            why = f"{type(result).__name__}: {result}"[:300]
+            summary.failed = (*summary.failed, (submission.path, why))
         else:
             book.store(assignment, submission, secret, {**result, "limits": said})
             summary.graded += 1
         if on_step:
-            on_step(summary.graded + len(failed), len(jobs), submission.path)
+            on_step(summary.graded + len(summary.failed), len(jobs), submission.path)
 
-    with _client(scheduler, workers, len(jobs)) as client:
-        limits, late = assignment.exercise.limits, []
-        try:
-            took = _solution(client, jobs[0][1], recalibrate)
-            limits = calibration.scaled(limits, took)
-            said = calibration.words(limits, took)
-        except calibration.NotTimed as error:
-            said = calibration.words(limits, error)
-        summary.limits = said
+    with contextlib.ExitStack() as at_the_end:
+        if scheduler is None:
+            at_the_end.callback(close)
+        client = at_the_end.enter_context(connected(scheduler, workers, len(jobs)))
+        limits, summary.limits = _limits(client, assignment, jobs[0][1], recalibrate)
+        late = []
         for one, result in _results(client, jobs, limits):
             if isinstance(result, dict) and host_may_be_to_blame(result):
                 late.append(one)
             else:
-                keep(one[0], result, said)
+                keep(one[0], result, summary.limits)
         # The host may have become busy, or has been so with the class itself: each of these once
         # more, with nothing beside it, and with limits from what the solution takes now.
+        said = summary.limits
         if late:
-            with contextlib.suppress(calibration.NotTimed):
-                took = _solution(client, late[0][1], again=True)
-                limits = calibration.scaled(limits, took)
-                said = calibration.words(limits, took)
+            limits, said = _limits(client, assignment, late[0][1], again=True)
         for one in late:
             for _, result in _results(client, [one], limits):
                 keep(one[0], result, f"{said} {ALONE}")
-    summary.failed = tuple(failed)
     return summary
 
 
-def _threads(client: Client) -> dict[str, int]:
-    """The threads of each worker, by its address."""
-    return cast("dict[str, int]", client.nthreads())  # no coroutine: the client is not async
+def _mark(assignment: Assignment) -> str:
+    """What a worker knows an exercise by."""
+    content = b"".join(assignment.files[name] for name in sorted(assignment.files))
+    return hashlib.sha256(content).hexdigest()
+
+
+def _limits(
+    client: Client, assignment: Assignment, job: Mapping[str, Any], again: bool
+) -> tuple[Limits, str]:
+    """The limits that follow from what the solution takes, and where they come from in words."""
+    stated = assignment.exercise.limits
+    try:
+        took = _solution(client, job, again)
+    except calibration.NotTimed as error:
+        return stated, calibration.words(stated, error)
+    limits = calibration.scaled(stated, took)
+    return limits, calibration.words(limits, took)
 
 
 def _solution(client: Client, job: Mapping[str, Any], again: bool) -> calibration.Took:
@@ -231,7 +229,7 @@ def _solution(client: Client, job: Mapping[str, Any], again: bool) -> calibratio
         NotTimed: if that cannot be said.
         NoSandbox: if there is none.
     """
-    hosts = {get_address_host(address): address for address in _threads(client)}
+    hosts = {get_address_host(address): address for address in threads_of(client)}
     futures = [
         client.submit(
             time_solution, job, again, workers=[address], allow_other_workers=True, pure=False
@@ -254,7 +252,7 @@ def _results(
     client: Client, jobs: Sequence[tuple[Submission, dict]], limits: Limits
 ) -> Iterator[tuple]:
     """Jobs and outcomes as they come; a few for each thread are under way at a time."""
-    threads = max(1, sum(_threads(client).values()))
+    threads = max(1, sum(threads_of(client).values()))
     waiting = list(reversed(jobs))
     running = {}
 
@@ -275,48 +273,3 @@ def _results(
         if waiting:
             completed.add(submit())
         yield one, result
-
-
-@contextlib.contextmanager
-def _client(scheduler: str | None, workers: int | None, jobs: int) -> Iterator[Client]:
-    """A Dask client: of the cluster that was named, or of a local one that ends with it."""
-    dask.config.set(
-        {
-            "distributed.scheduler.allowed-failures": 3,
-            # a notebook full of pictures is large, and is sent once
-            "distributed.admin.large-graph-warning-threshold": "1GB",
-        }
-    )
-    for name in ("distributed", "asyncio", "tornado"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    if scheduler is not None:
-        try:
-            client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
-        except (OSError, ValueError, TimeoutError, asyncio.TimeoutError) as error:
-            raise SchedulerError(
-                f"No Dask scheduler answers at {scheduler}; start one with `dask scheduler` and "
-                "give the address that it prints."
-            ) from error
-        with client:
-            if not client.nthreads():
-                raise SchedulerError(
-                    f"The scheduler at {scheduler} has no workers; start some with "
-                    f"`dask worker {scheduler}` where this course is installed."
-                )
-            yield client
-        return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        cluster = LocalCluster(
-            n_workers=min(workers, jobs) if workers else 1,
-            threads_per_worker=1 if workers else min(2 * (cores or 1), jobs),
-            processes=bool(workers),
-            dashboard_address=":0",  # any port that is free: another cluster may have 8787
-            silence_logs=logging.CRITICAL,
-        )
-    try:
-        with cluster, Client(cluster, set_as_default=False) as client:
-            yield client
-    finally:
-        close()

@@ -10,12 +10,11 @@ import statistics
 import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import combinations
 
-from mobilelab.grading.feedback import number, page
+from mobilelab.grading.files import Remark
 from mobilelab.grading.gradebook import Standing
-from mobilelab.grading.submissions import Remark
+from mobilelab.grading.pages import render
 
 #: Tokens that a piece of code must have in common to be noticed, and the share of alike pieces
 #: from which two submissions are shown.
@@ -135,10 +134,6 @@ def alike(
     return sorted(pairs, key=lambda pair: -pair.share)
 
 
-def _second(pair: Pair) -> str:
-    return f"<em>{SOLUTION}</em>" if pair.with_solution else escape(pair.second)
-
-
 def to_html(
     title: str,
     standings: Sequence[Standing],
@@ -158,83 +153,14 @@ def to_html(
         attempts: every attempt of those who made several, and why it counts or not.
     """
     totals = sorted(s.points for s in standings)
-    parts = [f"<h1>{escape(title)}: class report</h1>"]
-    if totals:
-        parts.append(
-            f"<p>{len(totals)} students, {number(standings[0].most)} points to reach: median "
-            f"{number(statistics.median(totals))}, lowest {number(totals[0])}, highest "
-            f"{number(totals[-1])}.</p>"
-        )
-    ends = collections.Counter(s.end for s in standings if s.end != "graded")
-    if ends:
-        listed = "; ".join(
-            f"{escape(end)}: {escape(', '.join(s.student for s in standings if s.end == end))}"
-            for end in ends
-        )
-        parts.append(f'<p class="note">Notebooks that did not run as they should. {listed}.</p>')
-    for said, times in collections.Counter(s.limits for s in standings if s.limits).items():
-        parts.append(f"<p>{escape(said)} ({times} of {len(standings)} students)</p>")
-    parts.append(
-        "<h2>Tasks</h2><table><tr><th>task</th><th>points</th><th>mean</th>"
-        "<th>students by share of the points: 0, ≤¼, ≤½, ≤¾, &lt;1, all</th><th>most missed</th>"
-        "<th>how it ended</th></tr>"
-    )
-    for line in task_lines(standings):
-        how = ", ".join(f"{escape(end)} {times}" for end, times in line.ends.items())
-        parts.append(
-            f"<tr><td>{escape(line.title)}</td><td>{number(line.most)}</td>"
-            f'<td>{number(line.mean)}</td><td class="bars">{_bars(line.shares)}</td>'
-            f"<td>{escape(line.missed)}</td><td>{how}</td></tr>"
-        )
-    parts.append("</table><h2>Alike</h2>")
-    if pairs:
-        parts.append(
-            "<p>These share code beyond what was handed out and what a third of the class wrote. "
-            "It is a reason to look, not a finding.</p><table>"
-            "<tr><th>student</th><th>student</th><th>in common</th></tr>"
-        )
-        parts += [
-            f"<tr><td>{escape(p.first)}</td><td>{_second(p)}</td><td>{p.share:.0%}</td></tr>"
-            for p in pairs[:50]
-        ]
-        parts.append("</table>")
-    else:
-        parts.append("<p>No two submissions share much beyond what was handed out.</p>")
-    parts.append(
-        "<h2>Students</h2><table><tr><th>student</th><th>points</th><th>late</th><th>end</th></tr>"
-    )
-    for s in standings:
-        late = f"{s.late_days} d" if s.late_days else ""
-        parts.append(
-            f"<tr><td>{escape(s.student)}</td><td>{number(s.points)}</td><td>{late}</td>"
-            f"<td>{escape(s.end)}</td></tr>"
-        )
-    parts.append("</table>")
-    if absent:
-        parts.append(f"<h2>Nothing handed in</h2><p>{escape(', '.join(absent))}</p>")
-    if attempts:
-        parts.append("<h2>Attempts</h2><table><tr><th>student</th><th>file</th><th>points</th>"
-                     "<th></th></tr>")  # fmt: skip
-        parts += [
-            f"<tr><td>{escape(s.student)}</td><td>{escape(s.path)}</td><td>{number(s.points)}</td>"
-            f"<td>{escape(why)}</td></tr>"
-            for s, why in attempts
-        ]
-        parts.append("</table>")
-    if remarks:
-        parts.append("<h2>Files to look at</h2><table><tr><th>file</th><th></th></tr>")
-        parts += [f"<tr><td>{escape(r.path)}</td><td>{escape(r.text)}</td></tr>" for r in remarks]
-        parts.append("</table>")
-    return page(f"{title}: class report", "\n".join(parts))
-
-
-def _bars(shares: Sequence[int]) -> str:
-    """The numbers, and bars of that height beside them."""
-    top = max(shares) or 1
-    bars = "".join(
-        f'<rect x="{i * 16}" y="{30 - 28 * n / top:.1f}" width="12" '
-        f'height="{28 * n / top:.1f}" fill="#0072b2"/>'
-        for i, n in enumerate(shares)
-    )
-    words = ", ".join(str(n) for n in shares)
-    return f'<svg width="96" height="31" role="img" aria-label="{words}">{bars}</svg> {words}'
+    ends: dict[str, list[str]] = {}
+    for one in standings:
+        if one.end != "graded":
+            ends.setdefault(one.end, []).append(one.student)
+    return render(
+        "class_report", title=title, standings=standings, totals=totals, ends=ends,
+        median=statistics.median(totals) if totals else 0.0,
+        limits=collections.Counter(s.limits for s in standings if s.limits),
+        tasks=task_lines(standings), pairs=pairs, absent=absent, attempts=attempts,
+        remarks=remarks,
+    )  # fmt: skip

@@ -8,8 +8,9 @@ from typing import Any
 from mobilelab.core.errors import MobileLabError
 from mobilelab.grading import notebook, release
 from mobilelab.grading.assignment import Assignment, ExerciseError
+from mobilelab.grading.files import Remark
 from mobilelab.grading.serialize import same_name
-from mobilelab.grading.submissions import Remark, Submission
+from mobilelab.grading.submissions import Submission
 
 
 class ParametersError(MobileLabError):

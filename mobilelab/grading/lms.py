@@ -15,8 +15,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from mobilelab.grading.feedback import FeedbackError, file_names, number, without_controls
+from mobilelab.grading.feedback import FeedbackError, file_names
 from mobilelab.grading.gradebook import Standing
+from mobilelab.grading.pages import number, without_controls
 from mobilelab.grading.serialize import same_name
 
 

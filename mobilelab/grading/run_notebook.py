@@ -1,143 +1,50 @@
 """The student's side of the grader: run the notebook, then answer questions about it.
 
 This runs sealed off (see ``sandbox_process``), in the very process whose names the student's cells
-define. Everything it sends is believed no more than an answer in an exam: it may be wrong, never trusted.
-papermill puts in the parameters and keeps the book; the engine below runs the cells in this
-process, goes on after one that fails, and gives each its time.
+define. Everything it sends is believed no more than an answer in an exam: it may be wrong, never
+trusted. papermill puts in the parameters and keeps the book; the engine below runs the cells in
+this process, goes on after one that fails, and gives each its time.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import copy
 import json
 import os
 import reprlib
-import signal
 import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import nbformat
 import papermill
-from IPython.core.displaypub import DisplayPublisher
-from IPython.core.formatters import DisplayFormatter
-from IPython.core.interactiveshell import InteractiveShell
 from matplotlib.backends.registry import backend_registry
 from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
-from traitlets.config import Config
 
 from mobilelab.grading import questions
 from mobilelab.grading.framing import (
     LARGEST,
-    LARGEST_PICTURE,
-    MOST_ITEMS,
-    MOST_PICTURES,
-    MOST_TEXT,
     Reader,
     to_bytes,
 )
 from mobilelab.grading.serialize import encode
+from mobilelab.grading.shell import (
+    OutOfTime,
+    Outputs,
+    at_most,
+    shell_of_this_process,
+)
 
 #: The place of the cell that papermill puts the parameters in; all others are counted from 0.
 INJECTED = -1
 
 Send = Callable[..., None]
-
-
-class OutOfTime(BaseException):
-    """A cell, or a question, took longer than it may."""
-
-
-@contextlib.contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    """Interrupt what runs here after ``seconds``, and again until it listens."""
-
-    def ring(*_: object) -> None:
-        raise OutOfTime(f"{seconds:.0f} s")
-
-    signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 0.2)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-class Outputs:
-    """What one cell prints and shows, trimmed as it comes."""
-
-    def __init__(self) -> None:
-        self.items: list[dict[str, Any]] = []
-        self.left, self.pictures = MOST_TEXT, MOST_PICTURES
-
-    def text(self, kind: str, text: str) -> None:
-        """Text of a kind: ``out``, ``err`` or ``shown``."""
-        if self.left <= 0:
-            return
-        if len(text) > self.left:
-            text = text[: self.left] + "\n[trimmed: this cell printed more than is kept]\n"
-        self.left -= len(text)
-        if self.items and self.items[-1]["kind"] == kind and "text" in self.items[-1]:
-            self.items[-1]["text"] += text
-        elif len(self.items) < MOST_ITEMS:
-            self.items.append({"kind": kind, "text": text})
-
-    def show(self, data: dict[str, Any]) -> None:
-        """One rich output: its picture if it has one, its text otherwise. No HTML, no script."""
-        picture = data.get("image/png")
-        if isinstance(picture, str):
-            with contextlib.suppress(ValueError):
-                picture = base64.b64decode(picture)
-        kept = isinstance(picture, bytes) and len(picture) <= LARGEST_PICTURE
-        if kept and self.pictures > 0 and len(self.items) < MOST_ITEMS:
-            self.pictures -= 1
-            self.items.append({"kind": "picture", "png": picture})
-        else:
-            self.text("shown", str(data.get("text/plain", "")) + "\n")
-
-
-class _Stream:
-    """A text file that writes to the outputs of the current cell."""
-
-    encoding, errors, closed, name = "utf-8", "replace", False, "<cell>"
-
-    def __init__(self, kind: str, now: Callable[[], Outputs]) -> None:
-        self.kind, self.now = kind, now
-
-    def write(self, text: str) -> int:
-        self.now().text(self.kind, str(text))
-        return len(text)
-
-    def writelines(self, lines: list[str]) -> None:
-        for line in lines:
-            self.write(line)
-
-    def flush(self) -> None: ...
-
-    def isatty(self) -> bool:
-        return False
-
-    def writable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return False
-
-
-class _Published(DisplayPublisher):
-    """Takes what ``display()`` shows."""
-
-    show: Callable[[dict[str, Any]], None]
-
-    def publish(self, data: dict[str, Any], *args: object, **kwargs: object) -> None:
-        self.show(data)
 
 
 class OracleEngine(Engine):
@@ -153,15 +60,6 @@ class OracleEngine(Engine):
                 run(cell.metadata.get("place", INJECTED), cell.source)
 
 
-def shell_of_this_process() -> InteractiveShell:
-    """IPython without a history file, without colors, without a terminal."""
-    config = Config()
-    config.HistoryManager.enabled = False
-    config.InteractiveShell.colors = "NoColor"
-    config.InteractiveShell.cache_size = 0
-    return InteractiveShell.instance(config=config)
-
-
 class Student:
     """The process as the grader's partner: it runs the cells and answers."""
 
@@ -172,22 +70,8 @@ class Student:
         self.given = False  # whether the parameters have been put in
         self.deadline = time.monotonic() + self.limits["notebook"]
         self.outputs = Outputs()
-        self.shell = shell_of_this_process()
         self.parameters = message["parameters"]
-        sys.stdout = _Stream("out", lambda: self.outputs)
-        sys.stderr = _Stream("err", lambda: self.outputs)
-        self.shell.display_pub = _Published(shell=self.shell)
-        self.shell.display_pub.show = lambda data: self.outputs.show(data)
-        self.shell.display_trap.hook = self.result
-        self.shell.enable_gui = lambda gui=None: None
-        self.shell.enable_matplotlib("inline")
-        self.shell.showtraceback = self.shell.showsyntaxerror = lambda *a, **k: None
-
-    def result(self, value: object) -> None:
-        """Show the value of a cell's last line."""
-        if value is not None:
-            formatter = cast(DisplayFormatter, self.shell.display_formatter)
-            self.outputs.show(formatter.format(value)[0])
+        self.shell = shell_of_this_process(lambda: self.outputs)
 
     def run(self, index: int, source: str) -> None:
         """Run one cell, tell that it begins and how it ended."""

@@ -78,30 +78,10 @@ def find(
     if not notebooks:
         why = f" {remarks[0].path}: {remarks[0].text}" if remarks else ""
         raise SubmissionsError(f"There is no notebook (.ipynb) in {place}.{why}")
-    by_student: dict[str, list[Submission]] = {}
-    for path, content, when in notebooks:
-        names = names_of(path.removeprefix(class_folder))
-        known = {(roster or {}).get(same_name(name), "") for name in names} - {""}
-        if len(known) > 1:
-            why = f"not graded: its names are those of {listed(known)}; rename it"
-            remarks.append(Remark(path, why))
-            continue
-        if roster and not known:
-            remarks.append(Remark(path, f"graded, but {names[0]} is not on the roster"))
-        student = next(iter(known), names[0])
-        by_student.setdefault(same_name(student), []).append(
-            Submission(student, path, content, when)
-        )
+    by_student = _by_student(notebooks, class_folder, roster, remarks)
     chosen: list[Submission] = []
     for own in by_student.values():
-        named = [s for s in own if _named_after(exercise, s.path)]
-        if untouched is not None and all(untouched(s.content) for s in named):
-            worked = [s for s in own if not untouched(s.content)]
-            remarks += [
-                Remark(s.path, f"not graded: nothing in it was changed, and {s.student} handed in "
-                       "another file") for s in named if worked
-            ]  # fmt: skip
-            named = worked
+        named = _worked_on(own, exercise, untouched, remarks)
         for other in own if named else ():
             if other not in named and not any(other.path == told.path for told in remarks):
                 remarks.append(
@@ -116,6 +96,42 @@ def find(
         and same_name(names_of(file.path.removeprefix(class_folder))[0]) not in have
     ]
     return sorted(chosen, key=lambda s: s.student), sorted(remarks, key=lambda r: r.path)
+
+
+def _by_student(
+    notebooks: Sequence[tuple[str, bytes, datetime]], class_folder: str,
+    roster: Mapping[str, str] | None, remarks: list[Remark],
+) -> dict[str, list[Submission]]:  # fmt: skip
+    """The submissions of each student, by the name as :func:`same_name` writes it."""
+    by_student: dict[str, list[Submission]] = {}
+    for path, content, when in notebooks:
+        names = names_of(path.removeprefix(class_folder))
+        known = {(roster or {}).get(same_name(name), "") for name in names} - {""}
+        if len(known) > 1:
+            why = f"not graded: its names are those of {listed(known)}; rename it"
+            remarks.append(Remark(path, why))
+            continue
+        if roster and not known:
+            remarks.append(Remark(path, f"graded, but {names[0]} is not on the roster"))
+        student = next(iter(known), names[0])
+        by_student.setdefault(same_name(student), []).append(
+            Submission(student, path, content, when)
+        )
+    return by_student
+
+
+def _worked_on(
+    own: Sequence[Submission], exercise: str, untouched: Callable[[bytes], bool] | None,
+    remarks: list[Remark],
+) -> list[Submission]:  # fmt: skip
+    """One student's files that are named after the exercise, or others if those are untouched."""
+    named = [s for s in own if _named_after(exercise, s.path)]
+    if untouched is None or not all(untouched(s.content) for s in named):
+        return named
+    worked = [s for s in own if not untouched(s.content)]
+    why = "not graded: nothing in it was changed, and {} handed in another file"
+    remarks += [Remark(s.path, why.format(s.student)) for s in named if worked]
+    return worked
 
 
 def _around_a_class(
