@@ -32,7 +32,8 @@ KEPT_BACK = {"solution.ipynb", "hidden.py"}
 DRAWS = 5
 #: Modules whose change may change a grade: they are part of the key of every result.
 _JUDGES = (
-    "tasks", "answers", "plain", "run_model", "run_notebook", "scorer", "notebook", "trivial",
+    "tasks", "comparison", "questions", "serialize", "run_model", "run_notebook", "shell",
+    "oracle", "schema", "scorer", "notebook", "trivial",
 )  # fmt: skip
 
 
