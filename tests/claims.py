@@ -50,8 +50,8 @@ CLAIMS: dict[str, dict[str, str]] = {
         ),
     },
     "08_the_way_on": {
-        "cell-032": "slower.low > 20",
-        "cell-047": "measure.accuracy(answers, test.labels) >= 0.97",
+        "cell-034": "slower.low > 20",
+        "cell-049": "measure.accuracy(answers, test.labels) >= 0.97",
     },
 }
 

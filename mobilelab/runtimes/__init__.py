@@ -7,6 +7,7 @@ Nothing else has to know of a runtime, and another package can bring one.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -27,12 +28,20 @@ def kind(path: str | Path) -> type[Session]:
     Raises:
         ModelFileError: if no runtime is known for the ending.
     """
-    suffix = Path(path).suffix or Path(path).name
-    for entry in entry_points(group=__name__, name=suffix.removeprefix(".")):
+    found = _registered((Path(path).suffix or Path(path).name).removeprefix("."))
+    if found is None:
+        raise ModelFileError(
+            f"No runtime is known for {Path(path).name}; the endings are {', '.join(known())}."
+        )
+    return found
+
+
+@cache
+def _registered(ending: str) -> type[Session] | None:
+    """Kept, because looking for entry points reads what every installed package says of itself."""
+    for entry in entry_points(group=__name__, name=ending):
         return entry.load()
-    raise ModelFileError(
-        f"No runtime is known for {Path(path).name}; the endings are {', '.join(known())}."
-    )
+    return None
 
 
 def load(path: str | Path, threads: int = 1) -> Session:
