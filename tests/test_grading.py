@@ -39,6 +39,7 @@ from mobilelab.grading import (
     bubblewrap,
     calibration,
     class_report,
+    cluster,
     feedback,
     framing,
     lms,
@@ -248,7 +249,7 @@ def test_dask_workers_that_die_are_survived(tmp_path):
 
 
 def test_no_scheduler_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr(batch, "PATIENCE", 1)
+    monkeypatch.setattr(cluster, "PATIENCE", 1)
     folder, book = put(tmp_path / "in", ada=GOOD), Gradebook(tmp_path / "g.db")
     with pytest.raises(MobileLabError, match="No Dask scheduler answers"):
         run(folder, book, scheduler="tcp://127.0.0.1:9")
