@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mobilelab.course.checks import Case, Check, verify
-from mobilelab.phone.machine import Cost
+from mobilelab.phone.counter import Cost
 
 
 def check_density(density: Mapping[str, float], costs: Mapping[tuple[str, str], Cost]) -> Check:
