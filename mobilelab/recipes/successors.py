@@ -26,8 +26,8 @@ from mobilelab.datasets import Dataset
 from mobilelab.models import TinyMobileNet
 from mobilelab.recipes.memo import once
 from mobilelab.recipes.variants import Variant
-from mobilelab.runtimes.base import first_line, imported, quiet
 from mobilelab.runtimes.executorch import with_flatc
+from mobilelab.runtimes.libraries import first_line, imported, quiet
 
 _ET = ("ExecuTorch", "executorch")
 _LITERT = ("LiteRT's converter", "litert")
