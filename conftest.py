@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
 pytest_plugins = ["nbval_compare", "claims"]
 
-#: What trains is trained once in a run: chapters, tests and the tour share it (variants.once).
+#: What trains is trained once in a run: chapters, tests and the tour share it (memo.once).
 OURS = "MOBILELAB_MADE" not in os.environ  # not a worker's, nor of a run that a test starts
 if OURS:
     os.environ["MOBILELAB_MADE"] = tempfile.mkdtemp(prefix="mobilelab-made-")

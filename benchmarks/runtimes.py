@@ -23,7 +23,7 @@ from rich.table import Table
 
 from mobilelab import datasets, measure, models
 from mobilelab.measure import report
-from mobilelab.recipes import remeasure, successors, variants
+from mobilelab.recipes import engine, remeasure, successors, variants
 
 #: What each new file is set against: the course's best of the same precision.
 AGAINST = {
@@ -38,11 +38,11 @@ console = Console(width=110)
 
 def mobilenet_int8(network, data, seed):
     """torchvision's quantizable MobileNetV2 with the same weights, as chapter 08 does."""
-    torch.backends.quantized.engine = variants.ENGINE
+    torch.backends.quantized.engine = engine.ENGINE
     same = torchvision.models.quantization.mobilenet_v2(num_classes=len(data.classes))
     same.load_state_dict(network.state_dict())
     same.eval().fuse_model()
-    same.qconfig = torch.ao.quantization.get_default_qconfig(variants.ENGINE)
+    same.qconfig = torch.ao.quantization.get_default_qconfig(engine.ENGINE)
     prepared = torch.ao.quantization.prepare(same)
     measure.scores(prepared, data.calibration.images, 8)
     return variants.optimize(torch.ao.quantization.convert(prepared))

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from mobilelab import datasets, measure, models
 from mobilelab.course.widgets import pruning
-from mobilelab.recipes import variants
+from mobilelab.recipes import engine, variants
 
 console = Console(width=100)
 
@@ -53,7 +53,7 @@ def main():
     """Print the table."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    torch.backends.quantized.engine = variants.ENGINE
+    torch.backends.quantized.engine = engine.ENGINE
     console.print(str(measure.host()))
     table = Table("time of", "ratio (95 % interval of the median)")
     with tempfile.TemporaryDirectory() as folder, console.status("measuring"):

@@ -16,7 +16,8 @@ import urllib.request
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from mobilelab.phone import fetch
+from mobilelab.phone.download import DEBIAN, pip_download
+from mobilelab.phone.lock import LOCK
 
 SUITE = "bookworm"
 #: What qemu-aarch64 links to, down to the C library, so that it runs on any Linux. Of qemu-user's
@@ -75,7 +76,7 @@ def wheels() -> list[dict]:
     entries = []
     for role, platform, wanted in WHEELS:
         with tempfile.TemporaryDirectory() as folder:
-            subprocess.run(fetch.pip_download(wanted, platform, folder), check=True)
+            subprocess.run(pip_download(wanted, platform, folder), check=True)
             (path,) = Path(folder).iterdir()
             name, version = wanted.split("==")
             entries.append({
@@ -88,15 +89,15 @@ def wheels() -> list[dict]:
 
 
 def _get(path: str) -> bytes:
-    with urllib.request.urlopen(fetch.DEBIAN + path) as response:
+    with urllib.request.urlopen(DEBIAN + path) as response:
         return response.read()
 
 
 def main() -> int:
     date, debs = debian()
     lock = {"suite": SUITE, "snapshot": date, "parts": debs + wheels()}
-    fetch.LOCK.write_text(json.dumps(lock, indent=1) + "\n")
-    print(f"{fetch.LOCK.name}: {len(lock['parts'])} parts")
+    LOCK.write_text(json.dumps(lock, indent=1) + "\n")
+    print(f"{LOCK.name}: {len(lock['parts'])} parts")
     return 0
 
 

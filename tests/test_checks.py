@@ -29,7 +29,7 @@ from mobilelab.course.checks import (
 )
 from mobilelab.grading.tasks import compare
 from mobilelab.measure.report import Budget
-from mobilelab.phone.machine import Cost
+from mobilelab.phone.counter import Cost
 from mobilelab.runtimes.base import Inside
 
 ROOT = Path(__file__).resolve().parent.parent

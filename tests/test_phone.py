@@ -28,10 +28,12 @@ from typer.testing import CliRunner
 from mobilelab import measure
 from mobilelab.cli import main as cli
 from mobilelab.core.errors import ModelFileError
-from mobilelab.phone import fetch, machine
+from mobilelab.phone import cache, counter, download, fetch, lock, unpack
 from mobilelab.phone.compare import FLOAT_BOUND, compare, contents
-from mobilelab.phone.fetch import Part, PhoneError
-from mobilelab.phone.machine import NoCounter, Phone, Refused
+from mobilelab.phone.cores import CORES
+from mobilelab.phone.errors import NoCounter, PhoneError, Refused
+from mobilelab.phone.lock import Part
+from mobilelab.phone.machine import Phone
 from mobilelab.recipes import variants
 from mobilelab.tasks import Classification, Heads, Regression
 
@@ -82,7 +84,7 @@ def mirror(tmp_path, monkeypatch):
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv(fetch.PLACE, str(tmp_path / "cache"))
+    monkeypatch.setenv(cache.PLACE, str(tmp_path / "cache"))
 
     def put(name, content, **changes):
         (folder / name).write_bytes(content)
@@ -108,7 +110,7 @@ def test_a_package_is_fetched_once_and_unpacked_in_part(mirror):
     # an absolute link is meant below the package's root
     assert (folder / "guest/usr/lib/a").read_bytes() == b"tool"
     assert not (folder / "guest/usr/share").exists()
-    assert not (fetch.root() / "downloads").exists()
+    assert not (cache.root() / "downloads").exists()
     assert "unpacking tool" in said.getvalue()
     bring([part], address)
     assert asked == ["/tool"]
@@ -120,8 +122,8 @@ def test_a_wrong_checksum_is_one_sentence_and_leaves_no_file(mirror):
     part = put("tool", content[:-1] + b"!", sha256=sha256(content).hexdigest())
     with pytest.raises(PhoneError, match="tool 1 is not the file .* SHA-256 differs"):
         bring([part], address)
-    assert list((fetch.root() / "downloads").iterdir()) == []
-    assert not fetch.place([part]).exists()
+    assert list((cache.root() / "downloads").iterdir()) == []
+    assert not cache.place([part]).exists()
 
 
 def test_an_interrupted_download_starts_again_and_keeps_the_rest(mirror):
@@ -147,7 +149,7 @@ def test_a_kill_while_unpacking_leaves_nothing_that_counts(mirror, monkeypatch):
         patch.setattr(fetch, "unpack", killed)
         with pytest.raises(KeyboardInterrupt):
             bring([part], address)
-    assert not (fetch.place([part]) / "complete").exists()
+    assert not (cache.place([part]) / "complete").exists()
     folder, _ = bring([part], address)
     assert (folder / "guest/usr/bin/tool").read_bytes() == b"tool"
 
@@ -167,8 +169,8 @@ def test_no_network_is_one_sentence(mirror):
 
 
 def test_before_the_first_fetch_one_sentence_says_how_much(tmp_path, monkeypatch):
-    monkeypatch.setenv(fetch.PLACE, str(tmp_path))
-    monkeypatch.setattr(fetch, "way", lambda: "emulated")
+    monkeypatch.setenv(cache.PLACE, str(tmp_path))
+    monkeypatch.setattr(lock, "way", lambda: "emulated")
     with pytest.raises(PhoneError, match=r"run `mobilelab phone fetch` once \(1\d\d MB\)"):
         Phone()
 
@@ -200,7 +202,7 @@ def test_no_wheel_writes_outside(tmp_path):
         wheel.writestr("../outside", "x")
     part = Part("wheel", "any", "evil", "1", path.name, 0, "")
     with pytest.raises(PhoneError, match="evil wants to write to ../outside"):
-        fetch.unpack(part, path, tmp_path / "in" / "there")
+        unpack.unpack(part, path, tmp_path / "in" / "there")
     assert not list(tmp_path.rglob("outside"))
 
 
@@ -215,12 +217,11 @@ def test_of_two_that_fetch_at_once_the_second_waits_and_finds_it_done(mirror, mo
     part = put("tool", deb(GOOD))
     said = {"first": io.StringIO(), "second": io.StringIO()}
     folders, begun, go_on = [], queue.Queue(), threading.Event()
-    download = fetch.download
 
     def halfway(*arguments):
         begun.put(arguments)
         go_on.wait()
-        download(*arguments)
+        download.download(*arguments)
 
     def go(name):
         console = Console(file=said[name], width=200)
@@ -242,7 +243,7 @@ def test_of_two_that_fetch_at_once_the_second_waits_and_finds_it_done(mirror, mo
     assert said["second"].getvalue().splitlines() == [
         "Another process is fetching the virtual phone; waiting for it."
     ]
-    assert folders == [fetch.place([part])] * 2 and (folders[0] / "complete").exists()
+    assert folders == [cache.place([part])] * 2 and (folders[0] / "complete").exists()
     assert asked == ["/tool"]
 
 
@@ -259,7 +260,7 @@ def test_a_folder_of_pips_that_is_gone_in_mid_count_is_passed_over(tmp_path, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "scandir", too_late)
-        assert fetch._largest(tmp_path) == 3
+        assert download._largest(tmp_path) == 3
     assert not (tmp_path / "pip-unpack-x").exists()
 
 
@@ -283,7 +284,7 @@ def test_what_the_system_refuses_is_named_and_the_advice_fits(mirror, monkeypatc
     with pytest.raises(PhoneError) as caught:
         bring([put("tool", deb(GOOD))], address)
     said = str(caught.value)
-    assert said.startswith(f"Cannot keep the virtual phone in {fetch.root()}")
+    assert said.startswith(f"Cannot keep the virtual phone in {cache.root()}")
     assert f"({os.strerror(number)}: /some/where); " in said and advice in said
     assert ("space" in said) == (number == errno.ENOSPC)
 
@@ -291,8 +292,8 @@ def test_what_the_system_refuses_is_named_and_the_advice_fits(mirror, monkeypatc
 def test_a_file_in_place_of_the_cache_is_one_sentence(mirror, tmp_path, monkeypatch):
     put, address, _ = mirror
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv(fetch.PLACE, str(tmp_path / "file"))
-    with pytest.raises(PhoneError, match=rf"Not a directory: .*set {fetch.PLACE} to another"):
+    monkeypatch.setenv(cache.PLACE, str(tmp_path / "file"))
+    with pytest.raises(PhoneError, match=rf"Not a directory: .*set {cache.PLACE} to another"):
         bring([put("tool", deb(GOOD))], address)
 
 
@@ -300,20 +301,20 @@ def test_a_file_in_place_of_the_cache_is_one_sentence(mirror, tmp_path, monkeypa
     ("system", "machine_name"), [("Windows", "AMD64"), ("Darwin", "x86_64"), ("Linux", "riscv64")]
 )
 def test_other_computers_get_one_sentence(monkeypatch, system, machine_name):
-    monkeypatch.setattr(fetch.platform, "system", lambda: system)
-    monkeypatch.setattr(fetch.platform, "machine", lambda: machine_name)
+    monkeypatch.setattr(lock.platform, "system", lambda: system)
+    monkeypatch.setattr(lock.platform, "machine", lambda: machine_name)
     with pytest.raises(PhoneError, match=f"not on {system} {machine_name.lower()}"):
-        fetch.way()
+        lock.way()
 
 
 def test_the_lock_names_every_part_with_size_and_checksum():
-    everything = json.loads(fetch.LOCK.read_text())
+    everything = json.loads(lock.LOCK.read_text())
     assert re.fullmatch(r"\d{8}T\d{6}Z", everything["snapshot"])
     for way in ("emulated", "native", "mac"):
-        found = fetch.parts(way)
+        found = lock.parts(way)
         assert [part.version for part in found if part.name == "torch"] == ["2.1.0"]
         assert all(re.fullmatch("[0-9a-f]{64}", part.sha256) and part.size for part in found)
-    assert not [part for part in fetch.parts("native") if "qemu" in part.name]
+    assert not [part for part in lock.parts("native") if "qemu" in part.name]
 
 
 # --- counting: the decoder against a disassembler that others wrote -------------------------
@@ -322,7 +323,7 @@ def test_the_lock_names_every_part_with_size_and_checksum():
 @pytest.fixture(scope="session")
 def cc():
     try:
-        return machine.compiler()
+        return counter.compiler()
     except NoCounter as error:
         if os.environ.get(REQUIRE):
             raise
@@ -333,19 +334,19 @@ def test_without_a_compiler_there_is_a_sentence_and_no_figure(monkeypatch, tmp_p
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
     with pytest.raises(NoCounter, match="no C compiler .* there is no figure"):
-        machine.build_plugin(tmp_path)
+        counter.build_plugin(tmp_path)
 
 
 @pytest.fixture(scope="session")
 def products(cc, tmp_path_factory):
     """``products`` of count.c; what it needs of qemu is given by an empty stand-in."""
     folder = tmp_path_factory.mktemp("count")
-    names = re.findall(r"\b(qemu_plugin_\w+)\(", machine.PLUGIN.read_text())
+    names = re.findall(r"\b(qemu_plugin_\w+)\(", counter.PLUGIN.read_text())
     names = sorted(set(names) - {"qemu_plugin_install"})
     (folder / "stand_in.c").write_text("".join(f"void {name}(void) {{}}\n" for name in names))
     library = folder / "count.so"
     subprocess.run(
-        [cc, "-O1", "-shared", "-fPIC", "-o", library, machine.PLUGIN, folder / "stand_in.c"],
+        [cc, "-O1", "-shared", "-fPIC", "-o", library, counter.PLUGIN, folder / "stand_in.c"],
         check=True,
     )  # fmt: skip
     function = ctypes.CDLL(str(library)).products
@@ -424,7 +425,7 @@ def expected_products(mnemonic, operands):
 
 
 def test_the_decoder_agrees_with_a_disassembler(parts, products):
-    if fetch.way() != "emulated":
+    if lock.way() != "emulated":
         pytest.skip("the disassembler is part of the emulator's packages")
     text, generator = disassembler(parts), random.Random(0)
     seen, wrong = set(), []
@@ -680,9 +681,9 @@ HWCAP = (
 )
 
 
-@pytest.mark.parametrize("cpu", machine.CORES)
+@pytest.mark.parametrize("cpu", CORES)
 def test_what_the_guest_reads_about_its_core_is_what_is_emulated(parts, tmp_path, cpu):
-    phone, core = Phone(cpu, threads=2), machine.CORES[cpu]
+    phone, core = Phone(cpu, threads=2), CORES[cpu]
     phone._room = tmp_path
     (tmp_path / "ask.py").write_text(ASK_THE_CORE)
     done = subprocess.run(

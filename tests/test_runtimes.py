@@ -13,7 +13,7 @@ from mobilelab.core.errors import MeasureError, MissingRuntimeError, ModelFileEr
 from mobilelab.measure.parity import compare
 from mobilelab.recipes import remeasure, successors, variants
 from mobilelab.recipes.snippets import WAY_ON
-from mobilelab.runtimes import base, executorch
+from mobilelab.runtimes import base, executorch, libraries
 
 NEW = ("et-portable", "et-fp32", "et-int8", "litert-fp32", "litert-int8")
 
@@ -262,7 +262,7 @@ def test_a_file_for_another_processor(trained, data, tmp_path):
 
 def test_int8_doors_are_refused(built, data, tmp_path):
     path = tmp_path / "doors.tflite"
-    with base.quiet():  # the recipe of most tutorials, which quantizes the doors too
+    with libraries.quiet():  # the recipe of most tutorials, which quantizes the doors too
         from ai_edge_quantizer import quantizer, recipe
 
         worker = quantizer.Quantizer(str(built["litert-fp32"].path), recipe.static_wi8_ai8())
@@ -346,7 +346,7 @@ def test_peak_memory_leaves_the_library_out(built):
 
 
 def test_quiet_lets_errors_through_and_restores_everything(capfd):
-    with pytest.raises(ValueError, match="mine"), base.quiet():
+    with pytest.raises(ValueError, match="mine"), libraries.quiet():
         print("nothing of this")
         raise ValueError("mine")
     print("but this")

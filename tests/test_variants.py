@@ -9,7 +9,7 @@ import torch
 from mobilelab import datasets, measure, models, runtimes
 from mobilelab.core.errors import MobileLabError
 from mobilelab.measure import parity
-from mobilelab.recipes import training, variants
+from mobilelab.recipes import memo, training, variants
 from mobilelab.recipes.snippets import CELLS, WAY_ON
 from mobilelab.recipes.successors import SUCCESSORS
 
@@ -139,7 +139,7 @@ def recipe(monkeypatch):
     monkeypatch.delenv("MOBILELAB_MADE", raising=False)
     calls = []
 
-    @variants.once
+    @memo.once
     def copied(model, data, seed=0):
         calls.append(seed)
         return copy.deepcopy(model)
@@ -231,10 +231,10 @@ def test_who_changes_a_result_does_not_change_the_next_one(recipe, fresh, data):
 
 def test_only_the_last_results_are_kept(recipe, fresh, data):
     copied, calls = recipe
-    for seed in (*range(variants.KEPT), 0, variants.KEPT, 0, 1):
+    for seed in (*range(memo.KEPT), 0, memo.KEPT, 0, 1):
         copied(fresh, data, seed)
     # 0 was asked for again, so 1 was the oldest when one more came
-    assert calls == [*range(variants.KEPT), variants.KEPT, 1]
+    assert calls == [*range(memo.KEPT), memo.KEPT, 1]
 
 
 def test_int8_of_halved_weights_is_another_network(fresh, data):
@@ -285,7 +285,7 @@ def test_processes_of_one_run_share_what_they_made(tmp_path, monkeypatch, data, 
     calls = []
 
     def one_process():
-        @variants.once
+        @memo.once
         def copied(model, data, seed=0):
             calls.append(seed)
             return copy.deepcopy(model)
@@ -309,7 +309,7 @@ def test_processes_of_one_run_share_what_they_made(tmp_path, monkeypatch, data, 
 def test_an_exported_graph_is_not_shared(tmp_path, monkeypatch, data, fresh):
     monkeypatch.setenv("MOBILELAB_MADE", str(tmp_path / "made"))
 
-    @variants.once
+    @memo.once
     def graph(model, data, seed=0):
         return torch.fx.symbolic_trace(model)
 
@@ -320,14 +320,14 @@ def test_an_exported_graph_is_not_shared(tmp_path, monkeypatch, data, fresh):
 def test_what_another_process_made_computes_on_the_same_engine(tmp_path, monkeypatch, data, fresh):
     """Whoever unpickles int8 weights packs them for the engine that is chosen then."""
     monkeypatch.setenv("MOBILELAB_MADE", str(tmp_path / "made"))
-    first, second = (variants.once(variants.quantize_static.__wrapped__) for _ in range(2))
+    first, second = (memo.once(variants.quantize_static.__wrapped__) for _ in range(2))
     made = measure.scores(first(fresh, data), data.test.images[:50])
     others = [e for e in torch.backends.quantized.supported_engines if e not in ("none", "qnnpack")]
     before = torch.backends.quantized.engine
     try:
         for engine in others:
             torch.backends.quantized.engine = engine
-            again = variants.once(variants.quantize_static.__wrapped__)(fresh, data)
+            again = memo.once(variants.quantize_static.__wrapped__)(fresh, data)
             assert torch.equal(measure.scores(again, data.test.images[:50]), made)
             torch.backends.quantized.engine = engine  # and a copy in this very process
             assert torch.equal(measure.scores(first(fresh, data), data.test.images[:50]), made)

@@ -16,9 +16,21 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mobilelab import measure, models
 from mobilelab.core.errors import MeasureError, MobileLabError, ProgressError
-from mobilelab.course import questions, widgets
-from mobilelab.course.widgets import base, graph, pruning, quantization, quiz, resolution, tradeoff
-from mobilelab.course.widgets.tradeoff import ACCURACY, LATENCY, MEMORY, SIZE
+from mobilelab.course import questions, rounding, widgets
+from mobilelab.course.plots import GREY
+from mobilelab.course.widgets import (
+    base,
+    drawing,
+    graph,
+    pruning,
+    quiz,
+    resolution,
+    scatter,
+    tradeoff,
+)
+from mobilelab.course.widgets.axis import ACCURACY, LATENCY, MEMORY, SIZE, Axis
+from mobilelab.course.widgets.fake_quantization import Setting
+from mobilelab.course.widgets.pareto import pareto
 from mobilelab.jupyter import progress
 from mobilelab.measure.report import COURSE, Budget
 from mobilelab.recipes import remeasure, variants
@@ -69,23 +81,23 @@ def colors(figure):
 
 
 def test_pareto_front_leaves_out_who_is_beaten_and_who_answers_differently():
-    names = [r.variant for r in tradeoff.pareto(TABLE, SIZE, LATENCY)]
+    names = [r.variant for r in pareto(TABLE, SIZE, LATENCY)]
     assert names == ["small", "fits", "big"]
-    names = [r.variant for r in tradeoff.pareto(TABLE, ACCURACY, SIZE)]
+    names = [r.variant for r in pareto(TABLE, ACCURACY, SIZE)]
     assert names == ["big", "small"]  # "fits" is larger and less accurate than "small"
-    assert tradeoff.pareto([], SIZE, LATENCY) == []
+    assert pareto([], SIZE, LATENCY) == []
     twins = [record("one", file_kb=5.0), record("two", file_kb=5.0)]
-    assert tradeoff.pareto(twins, SIZE, ACCURACY) == twins
+    assert pareto(twins, SIZE, ACCURACY) == twins
     unmeasured = [dataclasses.replace(r, peak_added_mib=None) for r in TABLE]
-    assert tradeoff.pareto(unmeasured, MEMORY, SIZE) == []
+    assert pareto(unmeasured, MEMORY, SIZE) == []
 
 
 def test_on_the_front_noise_beats_nobody():
     """A middle half of 0.1 ms: 1.00 and 1.04 ms are equal, 1.00 and 1.06 ms are not."""
     rows = [record("a", file_kb=300.0, median_ms=1.0), record("b", file_kb=200.0, median_ms=1.04)]
-    assert [r.variant for r in tradeoff.pareto(rows, SIZE, LATENCY)] == ["b"]
+    assert [r.variant for r in pareto(rows, SIZE, LATENCY)] == ["b"]
     rows[1] = record("b", file_kb=200.0, median_ms=1.06)
-    assert [r.variant for r in tradeoff.pareto(rows, SIZE, LATENCY)] == ["b", "a"]
+    assert [r.variant for r in pareto(rows, SIZE, LATENCY)] == ["b", "a"]
 
 
 def test_a_limit_that_nobody_set_is_none():
@@ -101,8 +113,8 @@ def test_a_limit_that_nobody_set_is_none():
 
 def test_a_file_that_no_phone_can_load_does_not_compete():
     rows = [record("pt", file="a.pt", file_kb=1.0), record("ptl", file_kb=5.0)]
-    assert [r.variant for r in tradeoff.pareto(rows, SIZE, LATENCY)] == ["ptl"]
-    assert [r.variant for r in tradeoff.pareto(rows[:1], SIZE, LATENCY)] == ["pt"]
+    assert [r.variant for r in pareto(rows, SIZE, LATENCY)] == ["ptl"]
+    assert [r.variant for r in pareto(rows[:1], SIZE, LATENCY)] == ["pt"]
 
 
 def test_explorer_says_in_words_what_misses_the_budget():
@@ -118,17 +130,17 @@ def test_explorer_says_in_words_what_misses_the_budget():
 
 def test_what_does_not_fit_is_gray():
     everything = Budget(10_000, 100, 0)
-    some = tradeoff.draw(TABLE[:3], SIZE, LATENCY, ACCURACY, everything)
-    assert to_hex(tradeoff.GREY) not in colors(some)
-    nothing = tradeoff.draw(TABLE[:3], SIZE, LATENCY, ACCURACY, Budget(0, 0, 1))
-    assert colors(nothing) == {to_hex(tradeoff.GREY)}
+    some = scatter.draw(TABLE[:3], SIZE, LATENCY, ACCURACY, everything)
+    assert to_hex(GREY) not in colors(some)
+    nothing = scatter.draw(TABLE[:3], SIZE, LATENCY, ACCURACY, Budget(0, 0, 1))
+    assert colors(nothing) == {to_hex(GREY)}
 
 
 @pytest.mark.parametrize("x", [SIZE, LATENCY, ACCURACY, MEMORY])
 @pytest.mark.parametrize("y", [SIZE, LATENCY, ACCURACY, MEMORY])
 def test_every_pair_of_axes_can_be_drawn(x, y):
     for budget in (COURSE, Budget(0, 0, 1), Budget(1e6, 1e6, 0)):
-        figure = tradeoff.draw(TABLE, x, y, ACCURACY, budget, "fits")
+        figure = scatter.draw(TABLE, x, y, ACCURACY, budget, "fits")
         assert x.label in figure.axes[0].get_xlabel()
         texts = [text.get_text() for text in figure.axes[0].texts]
         assert all(any(r.variant in text for text in texts) for r in TABLE)
@@ -164,11 +176,11 @@ def test_moving_a_slider_changes_the_picture():
 
 
 def test_drawing_into_the_same_figure_gives_the_same_picture_as_a_new_one():
-    used = base.canvas()
-    tradeoff.draw(TABLE, LATENCY, ACCURACY, SIZE, COURSE, "big", used)
-    again = tradeoff.draw(TABLE, SIZE, LATENCY, ACCURACY, COURSE, "fits", used)
-    fresh = tradeoff.draw(TABLE, SIZE, LATENCY, ACCURACY, COURSE, "fits")
-    assert again is used and base.png(again) == base.png(fresh)
+    used = drawing.canvas()
+    scatter.draw(TABLE, LATENCY, ACCURACY, SIZE, COURSE, "big", used)
+    again = scatter.draw(TABLE, SIZE, LATENCY, ACCURACY, COURSE, "fits", used)
+    fresh = scatter.draw(TABLE, SIZE, LATENCY, ACCURACY, COURSE, "fits")
+    assert again is used and drawing.png(again) == drawing.png(fresh)
 
 
 def test_names_are_escaped():
@@ -180,7 +192,7 @@ def test_names_are_escaped():
 
 def test_ones_own_record_drops_in_and_any_quantity_can_be_an_axis():
     mine = record("mine", file_kb=50.0)
-    extra = {"letters": tradeoff.Axis("letters", "", lambda r: float(len(r.variant)))}
+    extra = {"letters": Axis("letters", "", lambda r: float(len(r.variant)))}
     explorer = widgets.TradeoffExplorer([*TABLE, mine], extra=extra)
     explorer.selected.value, explorer.y.value = "mine", "letters"
     assert "Your own model" in explorer.code.value
@@ -376,14 +388,14 @@ def test_percentile_clips_and_min_max_does_not(playground):
     clipped = {}
     for observer in ("min-max", "percentile"):
         setting = dataclasses.replace(playground.setting, observer=observer, percentile=99.0)
-        clipped[observer] = quantization.rounding.cost(x, setting.grid(x)).clipped
+        clipped[observer] = rounding.cost(x, setting.grid(x)).clipped
     assert clipped["min-max"] == 0.0 and clipped["percentile"] > 0.005
 
 
 def test_measuring_leaves_the_network_and_torch_as_they_were(playground):
     before = {k: v.clone() for k, v in playground.tensors.model.state_dict().items()}
     for name in (playground.tensors.names[0], playground.tensors.names[-1]):
-        setting = quantization.Setting(name, 2, True, False, "min-max", 100.0, True)
+        setting = Setting(name, 2, True, False, "min-max", 100.0, True)
         for _ in playground.tensors.scores(setting):
             assert torch.is_grad_enabled()  # between two steps other cells may run
             assert not any(m._forward_hooks for m in playground.tensors.model.modules())
@@ -644,7 +656,7 @@ def test_slow_work_waits_for_the_controls_to_rest_and_is_replaced(monkeypatch):
 
     class Slow(base.Explorer):
         def view(self):
-            base.axes(self.figure, 0.1, 0.1, 0.8, 0.8)
+            drawing.axes(self.figure, 0.1, 0.1, 0.8, 0.8)
             return base.View(self.figure, "empty")
 
     def work(name):

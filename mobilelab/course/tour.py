@@ -13,6 +13,7 @@ from mobilelab.core.errors import MobileLabError
 from mobilelab.core.terminal import Terminal
 from mobilelab.course import plots
 from mobilelab.measure import report
+from mobilelab.models import TinyMobileNet
 from mobilelab.recipes import training, variants
 
 
@@ -57,22 +58,7 @@ def run(
     console = console or Terminal()
     _writable(out)
     with _progress(console) as progress:
-        step = progress.add_task("loading the data", total=None)
-        data = datasets.load(dataset, data_dir)
-        epochs = training.QUICK_EPOCHS if quick else training.EPOCHS
-        if train or dataset != "digits":
-            progress.update(step, description="training", total=epochs)
-            model = training.train(
-                data,
-                seed=seed,
-                quick=quick,
-                on_epoch=lambda e: progress.update(
-                    step, advance=1, description=f"training, loss {e.loss:.3f}"
-                ),
-            )
-        else:
-            model = training.starting_model(data)
-            progress.update(step, description="loaded the bundled weights", total=1, completed=1)
+        data, model = _start(progress, dataset, data_dir, seed, train, quick)
         torch.set_num_threads(1)  # as the budget counts; and two spin when the host is busy
         step = progress.add_task("building", total=len(variants.WALK))
         built = variants.build_all(
@@ -91,10 +77,51 @@ def run(
             on_step=lambda what: progress.update(step, advance=1, description=f"measuring {what}"),
         )
     results = report.Results(records, report.COURSE)
+    _write(results, out)
+    _tell(results, f"The walk on {dataset}", out, console)
+    lossless = {variant.name for variant in variants.WALK if variant.lossless}
+    wrong = [r.variant for r in records if r.variant in lossless and r.verdict != "same"]
+    if wrong:
+        raise MobileLabError(
+            f"{', '.join(wrong)} should answer exactly as the float model and does not; "
+            "do not ship it, and please report this with results.json."
+        )
+    return results
+
+
+def _start(
+    progress: Progress, dataset: str, data_dir: Path | None, seed: int, train: bool, quick: bool
+) -> tuple[datasets.Dataset, TinyMobileNet]:
+    """The data, and the float model that the walk begins with."""
+    step = progress.add_task("loading the data", total=None)
+    data = datasets.load(dataset, data_dir)
+    epochs = training.QUICK_EPOCHS if quick else training.EPOCHS
+    if train or dataset != "digits":
+        progress.update(step, description="training", total=epochs)
+        model = training.train(
+            data,
+            seed=seed,
+            quick=quick,
+            on_epoch=lambda e: progress.update(
+                step, advance=1, description=f"training, loss {e.loss:.3f}"
+            ),
+        )
+    else:
+        model = training.starting_model(data)
+        progress.update(step, description="loaded the bundled weights", total=1, completed=1)
+    return data, model
+
+
+def _write(results: report.Results, out: Path) -> None:
+    """The table and its picture."""
     (out / "results.csv").write_text(results.csv())
     (out / "results.json").write_text(results.json())
-    plots.tradeoff(records, report.COURSE).savefig(out / "tradeoff.png")
-    console.print(results.rich(f"The walk on {dataset}"))
+    plots.tradeoff(results.records, report.COURSE).savefig(out / "tradeoff.png")
+
+
+def _tell(results: report.Results, title: str, out: Path, console: Console) -> None:
+    """The table in the terminal, and how to read it."""
+    console.print(results.rich(title))
     console.print(f"Budget: {report.COURSE}.")
     for line in results.verdicts():
         console.print(f"  {line}", highlight=False)
@@ -104,14 +131,6 @@ def run(
     )
     console.print(f"Measured here: {measure.host()}. A phone will give other times.")
     console.print(f"Files, results.csv, results.json and tradeoff.png are in {out}.")
-    lossless = {variant.name for variant in variants.WALK if variant.lossless}
-    wrong = [r.variant for r in records if r.variant in lossless and r.verdict != "same"]
-    if wrong:
-        raise MobileLabError(
-            f"{', '.join(wrong)} should answer exactly as the float model and does not; "
-            "do not ship it, and please report this with results.json."
-        )
-    return results
 
 
 def _writable(out: Path) -> None:

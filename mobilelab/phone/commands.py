@@ -30,10 +30,11 @@ class InputError(MobileLabError):
 @app.command()
 def fetch() -> None:
     """Bring the parts of the virtual phone, once. Nothing is installed into the system."""
+    from mobilelab.phone import cache
     from mobilelab.phone import fetch as fetching
 
     console = Terminal()
-    if fetching.ready():
+    if cache.ready():
         console.print("The virtual phone is here already.")
         return
     fetching.fetch(console)
@@ -43,7 +44,7 @@ def fetch() -> None:
 @app.command()
 def cores() -> None:
     """List the cores that the phone can have."""
-    from mobilelab.phone.machine import CORES
+    from mobilelab.phone.cores import CORES
 
     table = Table(title="Emulated cores")
     for name in ("name", "core", "features that kernels ask for"):

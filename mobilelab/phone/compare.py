@@ -25,7 +25,8 @@ from mobilelab import runtimes
 from mobilelab.core.errors import ModelFileError, ShapeError
 from mobilelab.core.trees import join, leaves, own
 from mobilelab.measure import parity
-from mobilelab.phone.machine import Phone, Refused
+from mobilelab.phone.errors import Refused
+from mobilelab.phone.machine import Phone
 from mobilelab.runtimes import lite
 from mobilelab.tasks import Classification, Task
 
@@ -125,12 +126,7 @@ def compare(
     """
     path = lite.check(path)
     given = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    count = len(given[0]) if given and given[0].ndim else 0
-    if not count or (targets is not None and len(targets) != count):
-        raise ShapeError(
-            f"A comparison needs one label for each image, but got {count} images and "
-            f"{0 if targets is None else len(targets)} labels."
-        )
+    count = _count(given, targets)
     version, operators = contents(path)
     known = {
         "file": path.name, "cpu": phone.cpu, "engine": phone.engine,
@@ -141,14 +137,7 @@ def compare(
         there = phone.run(path, [x.numpy() for x in given], batch_size)
     except Refused as error:
         return Comparison(**known, refusal=error.text, missing=_missing(error.text, operators))
-    there = leaves(there)
-    before = torch.backends.quantized.engine
-    try:
-        session = runtimes.load(path)
-        parts = list(zip(*(x.split(batch_size or count) for x in given), strict=True))
-        here = leaves(join([own(session(*part)) for part in parts], [len(x[0]) for x in parts]))
-    finally:
-        torch.backends.quantized.engine = before
+    here, there = _here(path, given, batch_size or count), leaves(there)
     distance = parity.compare(here, there, task)
     judge = task or Classification()
     return Comparison(
@@ -165,6 +154,32 @@ def compare(
         host_accuracy=nan if targets is None else judge.score(here, targets),
         phone_accuracy=nan if targets is None else judge.score(there, targets),
     )
+
+
+def _count(given: Sequence[Tensor], targets: Any) -> int:
+    """How many examples there are, each with its target.
+
+    Raises:
+        ShapeError: if there are none, or not as many targets.
+    """
+    count = len(given[0]) if given and given[0].ndim else 0
+    if not count or (targets is not None and len(targets) != count):
+        raise ShapeError(
+            f"A comparison needs one label for each image, but got {count} images and "
+            f"{0 if targets is None else len(targets)} labels."
+        )
+    return count
+
+
+def _here(path: Path, given: Sequence[Tensor], batch_size: int) -> dict[str, Tensor]:
+    """The answers of this computer, by their path."""
+    before = torch.backends.quantized.engine
+    try:
+        session = runtimes.load(path)
+        parts = list(zip(*(x.split(batch_size) for x in given), strict=True))
+        return leaves(join([own(session(*part)) for part in parts], [len(x[0]) for x in parts]))
+    finally:
+        torch.backends.quantized.engine = before
 
 
 def _missing(text: str, operators: tuple[str, ...]) -> tuple[str, ...]:

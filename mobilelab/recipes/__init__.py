@@ -3,5 +3,16 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submodules=["remeasure", "snippets", "successors", "training", "variants"]
+    __name__,
+    submodules=[
+        "engine",
+        "memo",
+        "pruning",
+        "quantization",
+        "remeasure",
+        "snippets",
+        "successors",
+        "training",
+        "variants",
+    ],
 )

@@ -24,7 +24,8 @@ import torch
 from mobilelab import measure, runtimes
 from mobilelab.core.errors import MeasureError
 from mobilelab.datasets import Dataset
-from mobilelab.recipes.variants import ENGINE, Built
+from mobilelab.recipes.engine import ENGINE
+from mobilelab.recipes.variants import Built
 
 LAYOUTS = ("NCHW", "channels_last")
 
@@ -79,29 +80,7 @@ def again(
         torch.save(data.test.images.contiguous(), images)
         paths = {b.variant.name: str(b.path.resolve()) for b in built}
         job = _Job(paths, threads, layout, seconds, str(images), str(outputs))
-        process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", __spec__.name, json.dumps(asdict(job))],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={
-                **os.environ,
-                measure.POOL_THREADS: str(threads),
-                "OMP_NUM_THREADS": str(threads),
-                "OMP_WAIT_POLICY": "PASSIVE",
-            },
-        )  # fmt: skip
-        timings, error = {}, "it ended early"
-        with process:
-            assert process.stdout is not None and process.stderr is not None  # both are pipes
-            for line in process.stdout:
-                message = json.loads(line)
-                if "step" in message:
-                    on_step(message["step"])
-                timings = message.get("timings", timings)
-                error = message.get("error", error)
-            complaint = process.stderr.read().strip().splitlines()
-        if set(timings) != set(paths):
-            reason = complaint[-1].removeprefix("mobilelab.core.errors.") if complaint else error
-            raise MeasureError(f"The measuring process did not finish: {reason.rstrip('.')}.")
+        timings = _samples(job, on_step)
         scores = torch.load(outputs, weights_only=True)
     # One call of time_in_turn took them, in the other process.
     taken = {
@@ -122,6 +101,34 @@ def again(
         )
         for b in built
     ]
+
+
+def _samples(job: _Job, on_step: Callable[[str], None]) -> dict[str, list[float]]:
+    """Run the job in a process of its own: times in ms by variant; the scores are in its file."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", __spec__.name, json.dumps(asdict(job))],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={
+            **os.environ,
+            measure.POOL_THREADS: str(job.threads),
+            "OMP_NUM_THREADS": str(job.threads),
+            "OMP_WAIT_POLICY": "PASSIVE",
+        },
+    )  # fmt: skip
+    timings, error = {}, "it ended early"
+    with process:
+        assert process.stdout is not None and process.stderr is not None  # both are pipes
+        for line in process.stdout:
+            message = json.loads(line)
+            if "step" in message:
+                on_step(message["step"])
+            timings = message.get("timings", timings)
+            error = message.get("error", error)
+        complaint = process.stderr.read().strip().splitlines()
+    if set(timings) != set(job.paths):
+        reason = complaint[-1].removeprefix("mobilelab.core.errors.") if complaint else error
+        raise MeasureError(f"The measuring process did not finish: {reason.rstrip('.')}.")
+    return timings
 
 
 def _say(**message: object) -> None:

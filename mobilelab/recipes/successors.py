@@ -24,9 +24,10 @@ from mobilelab.core.signature import Example
 from mobilelab.core.trees import is_plain, leaves
 from mobilelab.datasets import Dataset
 from mobilelab.models import TinyMobileNet
-from mobilelab.recipes.variants import Variant, once
-from mobilelab.runtimes.base import first_line, imported, quiet
+from mobilelab.recipes.memo import once
+from mobilelab.recipes.variants import Variant
 from mobilelab.runtimes.executorch import with_flatc
+from mobilelab.runtimes.libraries import first_line, imported, quiet
 
 _ET = ("ExecuTorch", "executorch")
 _LITERT = ("LiteRT's converter", "litert")

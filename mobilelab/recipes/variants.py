@@ -7,38 +7,29 @@ measured afterwards is that file, loaded again.
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import os
-import warnings
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import wraps
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 
 import torch
-from filelock import FileLock
 from torch import nn
-from torch.ao import quantization as tq
 from torch.utils.mobile_optimizer import optimize_for_mobile
 
 from mobilelab import measure, runtimes
 from mobilelab.core.errors import MobileLabError
-from mobilelab.datasets import Dataset, Split
-from mobilelab.models import InvertedResidual, QuantizableTinyMobileNet, TinyMobileNet
+from mobilelab.datasets import Dataset
+from mobilelab.models import QuantizableTinyMobileNet, TinyMobileNet
 from mobilelab.recipes import training
+from mobilelab.recipes.memo import once
+from mobilelab.recipes.pruning import prune_channels
+from mobilelab.recipes.quantization import quantize_aware, quantize_static, to_int8
 
-ENGINE = "qnnpack"
 #: Name of the float model among the timings of :func:`measure_all`; no variant is called so.
 FLOAT = "the float model"
 #: Makes a module to save from the float model, the data and the seed of any training in it.
 #: Bytes are a finished file.
 Recipe = Callable[[TinyMobileNet, Dataset, int], nn.Module | bytes]
-_Made = TypeVar("_Made", bound=nn.Module | bytes)
-_Net = TypeVar("_Net", bound=TinyMobileNet)
 
 
 @dataclass(frozen=True)
@@ -68,85 +59,6 @@ class Built:
 # --- the recipes --------------------------------------------------------------------------
 
 
-#: How many results :func:`once` keeps of each recipe.
-KEPT = 4
-
-
-def once(
-    recipe: Callable[[TinyMobileNet, Dataset, int], _Made],
-) -> Callable[[TinyMobileNet, Dataset, int], _Made]:
-    """Remember what a slow recipe made, the last :data:`KEPT` times.
-
-    The same weights, images, labels and seed give a copy of what was made of them before; whoever
-    gets it may change it. With ``MOBILELAB_MADE``, a folder, processes of one run share what they
-    made: the tests do that. It keeps nothing apart that another version of the code would make.
-    """
-    made: OrderedDict[tuple[object, ...], _Made] = OrderedDict()
-
-    @wraps(recipe)
-    def remembered(model: TinyMobileNet, data: Dataset, seed: int = 0) -> _Made:
-        key = _fingerprint(model, data), *map(type, model.modules()), seed
-        if key not in made:
-            made[key] = _shared(recipe.__name__, key, lambda: recipe(model, data, seed))
-            if len(made) > KEPT:
-                made.popitem(last=False)
-        made.move_to_end(key)
-        _choose_engine()
-        with warnings.catch_warnings():
-            # Of an exported graph: torch calls what torch itself has deprecated.
-            warnings.simplefilter("ignore", FutureWarning)
-            return copy.deepcopy(made[key])
-
-    return remembered
-
-
-def _shared(name: str, key: tuple[object, ...], make: Callable[[], _Made]) -> _Made:
-    """What another process has made already, or what ``make`` makes, for the next one."""
-    folder = os.environ.get("MOBILELAB_MADE")
-    if not folder:
-        return make()
-    path = Path(folder, f"{name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:24]}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        if path.exists():
-            _choose_engine()
-            with _quiet():
-                return torch.load(path, weights_only=False)  # written by these tests themselves
-        made = make()
-        if not isinstance(made, torch.fx.GraphModule):  # an exported graph cannot be written
-            with _quiet():
-                torch.save(made, f"{path}.new")
-            os.replace(f"{path}.new", path)
-        return made
-
-
-def _choose_engine() -> None:
-    """Who copies or loads int8 weights packs them for the engine that is chosen then."""
-    if ENGINE in torch.backends.quantized.supported_engines:
-        torch.backends.quantized.engine = ENGINE
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """torch pickles int8 weights with a storage that it has deprecated itself."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
-        yield
-
-
-def _fingerprint(model: nn.Module, data: Dataset) -> str:
-    """SHA-256 of all that a recipe can read of a model and of a data set."""
-    digest = hashlib.sha256(repr((model, [m.training for m in model.modules()])).encode())
-    tensors = dict(model.state_dict())
-    for part in ("train", "calibration", "test"):
-        split = getattr(data, part)
-        tensors |= {f"{part} {name}": value for name, value in vars(split).items()}
-    for name, x in tensors.items():
-        digest.update(repr((name, x.dtype, tuple(x.shape))).encode())
-        digest.update(x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
 def script(model: nn.Module) -> torch.jit.ScriptModule:
     """Compile the source of ``forward``, every branch included (chapter 02)."""
     return torch.jit.script(model)
@@ -155,89 +67,6 @@ def script(model: nn.Module) -> torch.jit.ScriptModule:
 def freeze(model: nn.Module) -> torch.jit.ScriptModule:
     """Script, then turn weights into constants and fold what can be folded (chapter 02)."""
     return torch.jit.freeze(torch.jit.script(model))
-
-
-@once
-def quantize_static(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module:
-    """int8 after training: fuse, observe the calibration images, convert (chapter 03)."""
-    return _int8(QuantizableTinyMobileNet.from_float(model), data)
-
-
-def _int8(quantizable: QuantizableTinyMobileNet, data: Dataset) -> nn.Module:
-    torch.backends.quantized.engine = ENGINE
-    config = tq.get_default_qconfig(ENGINE)
-    # A module takes any attribute; torch's stub of __setattr__ knows tensors and modules only.
-    quantizable.fuse().qconfig = config  # pyright: ignore[reportArgumentType]
-    prepared = tq.prepare(quantizable)
-    measure.scores(prepared, data.calibration.images)
-    return tq.convert(prepared)
-
-
-@once
-def quantize_aware(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module:
-    """int8 with a short epoch of training in its presence, then convert (chapter 03)."""
-    torch.backends.quantized.engine = ENGINE
-    quantizable = QuantizableTinyMobileNet.from_float(model).train().fuse()
-    config = tq.get_default_qat_qconfig(ENGINE)
-    quantizable.qconfig = config  # pyright: ignore[reportArgumentType] as in _int8
-    prepared = tq.prepare_qat(quantizable)
-    whole = data.train
-    short = Split(whole.raw[:600], whole.images[:600], whole.labels[:600])
-    training.fit(prepared, replace(data, train=short), epochs=1, learning_rate=1e-4, seed=seed)
-    return tq.convert(prepared)
-
-
-def prune_channels(model: _Net, keep: float = 0.5) -> _Net:
-    """Drop whole hidden channels of every block, those with the smallest BatchNorm scale.
-
-    The network that comes out is smaller, not merely full of zeros (chapter 03). It has
-    forgotten a good part of what it knew: train it on with :func:`mobilelab.recipes.training.fit`.
-
-    Args:
-        model: left as it is.
-        keep: share of hidden channels to keep, above 0 and at most 1.
-
-    Raises:
-        MobileLabError: if ``keep`` is out of range.
-    """
-    if not 0 < keep <= 1:
-        raise MobileLabError(f"keep is the share of channels that stay, 0 < keep <= 1, not {keep}.")
-    smaller = copy.deepcopy(model)
-    for block in smaller.features:
-        if isinstance(block, InvertedResidual):
-            wide, wide_norm = _conv_and_norm(block.expand)
-            deep, deep_norm = _conv_and_norm(block.depthwise)
-            scale = deep_norm.weight.abs()
-            index = scale.topk(max(1, round(keep * len(scale)))).indices.sort().values
-            _keep_outputs(wide, index)
-            _keep_norm(wide_norm, index)
-            _keep_outputs(deep, index)
-            deep.groups = deep.in_channels = len(index)
-            _keep_norm(deep_norm, index)
-            _keep_inputs(_conv_and_norm(block.project)[0], index)
-    return smaller
-
-
-def _conv_and_norm(layers: nn.Sequential) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
-    return cast(nn.Conv2d, layers[0]), cast(nn.BatchNorm2d, layers[1])
-
-
-def _keep_outputs(conv: nn.Conv2d, index: torch.Tensor) -> None:
-    conv.weight = nn.Parameter(conv.weight.detach()[index].clone())
-    conv.out_channels = len(index)
-
-
-def _keep_inputs(conv: nn.Conv2d, index: torch.Tensor) -> None:
-    conv.weight = nn.Parameter(conv.weight.detach()[:, index].clone())
-    conv.in_channels = len(index)
-
-
-def _keep_norm(norm: nn.BatchNorm2d, index: torch.Tensor) -> None:
-    norm.num_features = len(index)
-    for name in ("weight", "bias"):
-        setattr(norm, name, nn.Parameter(getattr(norm, name).detach()[index].clone()))
-    for name in ("running_mean", "running_var"):
-        setattr(norm, name, getattr(norm, name)[index].clone())
 
 
 @once
@@ -254,7 +83,7 @@ def pruned_int8(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module
     smaller = pruned(model, data, seed)
     quantizable = prune_channels(QuantizableTinyMobileNet.from_float(model), keep=0.5)
     quantizable.load_state_dict(smaller.state_dict())
-    return _int8(quantizable.eval(), data)
+    return to_int8(quantizable.eval(), data)
 
 
 def official_recipe(model: nn.Module, data: Dataset) -> torch.jit.ScriptModule:

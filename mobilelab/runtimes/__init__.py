@@ -12,7 +12,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from mobilelab.core.errors import ModelFileError
-from mobilelab.runtimes.base import Session, quiet
+from mobilelab.runtimes.base import Session
+from mobilelab.runtimes.libraries import quiet
 
 __all__ = ["Session", "kind", "known", "load", "quiet"]
 

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import io
-import logging
-import os
-import sys
-import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from mobilelab.core.errors import MissingRuntimeError, ModelFileError, ShapeError
+from mobilelab.core.errors import ModelFileError, ShapeError
 from mobilelab.core.signature import Example, Port, Signature, described, dtype_name
 from mobilelab.core.trees import Tree, join, leaves, own
 
@@ -236,48 +228,6 @@ def _free_batch(port: Port) -> str:
     return f"({', '.join(['n', *sizes])}{',' if not sizes else ''})"
 
 
-#: Warnings that a library has about itself.
-_FUTURE = (DeprecationWarning, FutureWarning, PendingDeprecationWarning, ImportWarning)
-
-
-@contextmanager
-def quiet(said: list[str] | None = None) -> Iterator[None]:
-    """Keep what other people's libraries write to the terminal out of a notebook.
-
-    Both runtimes and their exporters log from C++, straight to the process's own output, and warn
-    of deprecations inside torch. Exceptions pass unchanged.
-
-    Args:
-        said: gets the text of every warning that is about the model and not about the library's
-            own future, each once.
-    """
-    os.environ["LITERT_TORCH_SHOW_PROGRESS"] = "n"
-    level = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(1), os.dup(2)]
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nothing, 1)
-        os.dup2(nothing, 2)
-        rest = io.StringIO()
-        caught = warnings.catch_warnings(record=True)
-        with caught as heard, redirect_stdout(rest), redirect_stderr(rest):
-            warnings.simplefilter("ignore" if said is None else "always")
-            yield
-        for warning in heard or ():
-            text = " ".join(str(warning.message).split())
-            if said is not None and text not in said and not issubclass(warning.category, _FUTURE):
-                said.append(text)
-    finally:
-        for number, copy in zip((1, 2), kept, strict=True):
-            os.dup2(copy, number)
-            os.close(copy)
-        os.close(nothing)
-        logging.disable(level)
-
-
 def content(path: Path, kind: str) -> bytes:
     """The bytes of a model file.
 
@@ -293,33 +243,3 @@ def content(path: Path, kind: str) -> bytes:
     if not found:
         raise ModelFileError(f"{path.name} is empty; the disk was full or the export was cut off.")
     return found
-
-
-def first_line(error: BaseException) -> str:
-    """What an error of torch or of a runtime says first, without its own place in C++."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    lines = [line for line in lines if line and not line.startswith(_NO_REASON)]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
-
-
-#: Lines of torch's messages that say where, not why.
-_NO_REASON = (
-    "The following operation failed", "Traceback", "Debug info for handle", "Exception raised from",
-    "File ", "at ", "^", "~", "<--- HERE", "Module hierarchy", "RuntimeError: <",
-)  # fmt: skip
-
-
-def imported(module: str, runtime: str, extra: str) -> ModuleType:
-    """A module of an optional runtime.
-
-    Raises:
-        MissingRuntimeError: if it is not installed.
-    """
-    try:
-        with quiet():
-            return importlib.import_module(module)
-    except ImportError as error:
-        raise MissingRuntimeError(
-            f"{runtime} is not installed here ({error}); make runtimes in the course's folder "
-            f"brings it (without make: pip install -c constraints.txt -e '.[{extra}]')."
-        ) from error

@@ -28,7 +28,8 @@ from torch import Tensor
 from mobilelab.core.errors import MeasureError, ModelFileError, ShapeError
 from mobilelab.core.signature import Example, Port, Signature, described
 from mobilelab.core.trees import Tree
-from mobilelab.runtimes.base import Inside, Session, content, imported, quiet
+from mobilelab.runtimes.base import Inside, Session, content
+from mobilelab.runtimes.libraries import imported, quiet
 
 _WIDTHS = {"fp32": 4, "fp16": 2, "qint8": 1, "qcint8": 1, "qint32": 4, "qcint32": 4}
 #: Element types by their number (executorch, ``runtime/core/portable_type/scalar_type.h``).

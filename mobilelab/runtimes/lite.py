@@ -7,8 +7,6 @@ what is wrong with a file that is not a ``.ptl``.
 
 from __future__ import annotations
 
-import io
-import pickle
 import struct
 import zipfile
 import zlib
@@ -26,25 +24,10 @@ from mobilelab.core.errors import MeasureError, ModelFileError, ShapeError
 from mobilelab.core.signature import Example
 from mobilelab.core.threads import POOL_SIZE, POOL_THREADS
 from mobilelab.core.trees import Tree
-from mobilelab.runtimes.base import Inside, Session, first_line
+from mobilelab.runtimes.base import Inside, Session
+from mobilelab.runtimes.libraries import first_line
+from mobilelab.runtimes.storages import stored_dtypes
 from mobilelab.runtimes.torchscript import refused, schema_names, written
-
-#: torch's storage classes, as a ``.ptl`` names them: element type and bytes per element
-_STORAGES = {
-    "FloatStorage": ("float32", 4),
-    "DoubleStorage": ("float64", 8),
-    "HalfStorage": ("float16", 2),
-    "BFloat16Storage": ("bfloat16", 2),
-    "QInt8Storage": ("qint8", 1),
-    "QUInt8Storage": ("quint8", 1),
-    "QInt32Storage": ("qint32", 4),
-    "LongStorage": ("int64", 8),
-    "IntStorage": ("int32", 4),
-    "ShortStorage": ("int16", 2),
-    "CharStorage": ("int8", 1),
-    "ByteStorage": ("uint8", 1),
-    "BoolStorage": ("bool", 1),
-}
 
 #: What zipfile raises for archives that are cut off, altered, or something else altogether.
 _UNREADABLE = (
@@ -177,7 +160,7 @@ def inspect(path: str | Path) -> LiteFile:
             group = name.split("/")[0] + "/" if "/" in name else name
             records[group] = records.get(group, 0) + entry.compress_size
         prefix = archive.namelist()[0].split("/")[0]
-        dtypes = _dtypes(archive, prefix)
+        dtypes = stored_dtypes(archive, prefix)
     # torch's annotation says that this is an int; it holds names.
     types = cast("set[str]", torch.jit.mobile._get_mobile_model_contained_types(str(path)))
     return LiteFile(
@@ -254,50 +237,3 @@ class LiteSession(Session):
 def _inner(name: str) -> str:
     """Record name without the archive's own top folder."""
     return name.split("/", 1)[-1]
-
-
-class _Nothing:
-    """Stands in for every class and function that a pickle names, so that none is run."""
-
-    name = ""
-
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        pass
-
-    def __new__(cls, *args: object, **kwargs: object) -> _Nothing:
-        return super().__new__(cls)
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-    def __setitem__(self, key: object, value: object) -> None:
-        pass
-
-
-class _StorageCounter(pickle.Unpickler):
-    """Reads which storages a pickle refers to. Resolves no name, so it runs no code."""
-
-    def __init__(self, content: bytes) -> None:
-        super().__init__(io.BytesIO(content))
-        self.storages: dict[str, tuple[str, int]] = {}
-
-    def find_class(self, module: str, name: str) -> type:
-        return type(name, (_Nothing,), {"name": name})
-
-    def persistent_load(self, pid: tuple) -> None:
-        _, storage, key, _, elements = pid
-        dtype, width = _STORAGES.get(storage.name, (storage.name, 0))
-        self.storages[key] = (dtype, elements * width)
-
-
-def _dtypes(archive: zipfile.ZipFile, prefix: str) -> dict[str, int]:
-    """Bytes of each element type among the stored tensors, largest first."""
-    storages: dict[str, tuple[str, int]] = {}
-    for record in ("data.pkl", "bytecode.pkl"):
-        counter = _StorageCounter(archive.read(f"{prefix}/{record}"))
-        counter.load()
-        storages.update({f"{record}:{key}": v for key, v in counter.storages.items()})
-    total: dict[str, int] = {}
-    for dtype, size in storages.values():
-        total[dtype] = total.get(dtype, 0) + size
-    return dict(sorted(total.items(), key=lambda item: -item[1]))

@@ -11,7 +11,8 @@ import torch
 from mobilelab.core.errors import ModelFileError, ShapeError
 from mobilelab.core.signature import Example, Port, Signature, described
 from mobilelab.core.trees import Tree
-from mobilelab.runtimes.base import Inside, Session, content, first_line, imported, quiet
+from mobilelab.runtimes.base import Inside, Session, content
+from mobilelab.runtimes.libraries import first_line, imported, quiet
 
 #: Entry of the interpreter's list that stands for a part handed to a delegate.
 _DELEGATE = "DELEGATE"

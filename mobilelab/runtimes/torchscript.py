@@ -11,7 +11,8 @@ import torch
 from mobilelab.core.errors import ModelFileError, ShapeError
 from mobilelab.core.signature import Example, described, dtype_name
 from mobilelab.core.trees import Tree
-from mobilelab.runtimes.base import Inside, Session, content, first_line
+from mobilelab.runtimes.base import Inside, Session, content
+from mobilelab.runtimes.libraries import first_line
 
 #: Operators whose result is a view of their first argument.
 _VIEWS = {

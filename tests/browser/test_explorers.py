@@ -336,7 +336,8 @@ def test_stored_notebook_shows_picture_and_table_without_running(server, page, a
 def test_callback_that_raises_is_shown_in_the_explorer(server, page):
     source = """
 import ipywidgets
-from mobilelab.course.widgets.base import Explorer, View, axes, canvas
+from mobilelab.course.widgets.base import Explorer, View
+from mobilelab.course.widgets.drawing import axes, canvas
 class Touchy(Explorer):
     def __init__(self):
         super().__init__()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mobilelab.course.checks import Case, Check, verify
+from mobilelab.grading import tasks
 
 _Given = TypeVar("_Given")
 
@@ -99,13 +100,68 @@ def _short(error: Exception) -> str:
     return next((line for line in lines if any(word in line for word in telling)), lines[0])
 
 
-def check_reject(reject: Callable[[Tensor, float], Tensor]) -> Check:
+Reject = Callable[[Tensor, float], Tensor]
+
+
+def check_reject(reject: Reject) -> Check:
     """Exercise 02.2.
 
     Args:
         reject: maps scores ``(n, classes)`` and a threshold to the class of each row, int64
             of shape ``(n,)``, or -1 where the softmax confidence is below the threshold.
     """
+    return verify("Exercise 02.2", [*_decisions(reject), *_conversions(reject)])
+
+
+def _decisions(reject: Reject) -> list[tasks.Case]:
+    """What the function answers in Python."""
+    return [
+        Case(
+            "a sure row keeps its class",
+            lambda: reject(_SURE, 0.9),
+            torch.tensor([1]),
+            "The confidence is the largest softmax probability of the row, not its largest "
+            "score. Return a tensor with one class per row.",
+        ),
+        Case(
+            "an unsure row becomes -1",
+            lambda: reject(_UNSURE, 0.9),
+            torch.tensor([-1]),
+            "Its largest softmax probability is 0.58, below 0.9. Did you compare the raw "
+            "score, or turn the comparison around?",
+        ),
+        Case(
+            "with the threshold 0.5 it keeps its class",
+            lambda: reject(_UNSURE, 0.5),
+            torch.tensor([0]),
+            "0.58 is above 0.5: compare with the threshold that you are given.",
+        ),
+        Case(
+            "a row between two classes is unsure",
+            lambda: reject(_BETWEEN, 0.9),
+            torch.tensor([-1]),
+            "Softmax divides one whole among the classes, so two equal ones get less than half "
+            "each. Sigmoid looks at every score alone.",
+        ),
+        Case(
+            "the classes are whole numbers",
+            lambda: str(reject(_SURE, 0.9).dtype),
+            "torch.int64",
+            "Who looks up a name by the class needs an int64: argmax and the indices of max "
+            "give one.",
+        ),
+        Case(
+            "every row of a batch is decided for itself",
+            lambda: reject(_BATCH, 0.9),
+            torch.tensor([1, -1, 2]),
+            "A Python if takes one decision for the whole batch. torch.where takes one for "
+            "each row.",
+        ),
+    ]
+
+
+def _conversions(reject: Reject) -> list[tasks.Case]:
+    """What is left of it after script and after trace."""
 
     def scripted() -> Tensor:
         try:
@@ -117,66 +173,22 @@ def check_reject(reject: Callable[[Tensor, float], Tensor]) -> Check:
         made = _quietly(torch.jit.trace, lambda scores: reject(scores, 0.9), (_SURE,))
         return cast(torch.jit.ScriptFunction, made)(_UNSURE)
 
-    return verify(
-        "Exercise 02.2",
-        [
-            Case(
-                "a sure row keeps its class",
-                lambda: reject(_SURE, 0.9),
-                torch.tensor([1]),
-                "The confidence is the largest softmax probability of the row, not its largest "
-                "score. Return a tensor with one class per row.",
-            ),
-            Case(
-                "an unsure row becomes -1",
-                lambda: reject(_UNSURE, 0.9),
-                torch.tensor([-1]),
-                "Its largest softmax probability is 0.58, below 0.9. Did you compare the raw "
-                "score, or turn the comparison around?",
-            ),
-            Case(
-                "with the threshold 0.5 it keeps its class",
-                lambda: reject(_UNSURE, 0.5),
-                torch.tensor([0]),
-                "0.58 is above 0.5: compare with the threshold that you are given.",
-            ),
-            Case(
-                "a row between two classes is unsure",
-                lambda: reject(_BETWEEN, 0.9),
-                torch.tensor([-1]),
-                "Softmax divides one whole among the classes, so two equal ones get less than half "
-                "each. Sigmoid looks at every score alone.",
-            ),
-            Case(
-                "the classes are whole numbers",
-                lambda: str(reject(_SURE, 0.9).dtype),
-                "torch.int64",
-                "Who looks up a name by the class needs an int64: argmax and the indices of max "
-                "give one.",
-            ),
-            Case(
-                "every row of a batch is decided for itself",
-                lambda: reject(_BATCH, 0.9),
-                torch.tensor([1, -1, 2]),
-                "A Python if takes one decision for the whole batch. torch.where takes one for "
-                "each row.",
-            ),
-            Case(
-                "torch.jit.script compiles it and takes a float threshold",
-                scripted,
-                torch.tensor([1, -1, 2]),
-                "An argument without annotation counts as a Tensor: write threshold: float. "
-                "Stay with torch operations, script does not know other libraries.",
-            ),
-            Case(
-                "a trace made with a sure row still rejects an unsure one",
-                traced,
-                torch.tensor([-1]),
-                "The trace recorded what happened to the sure row. Whatever Python decided, with "
-                "if, float() or item(), is frozen; only tensor operations are recorded.",
-            ),
-        ],
-    )
+    return [
+        Case(
+            "torch.jit.script compiles it and takes a float threshold",
+            scripted,
+            torch.tensor([1, -1, 2]),
+            "An argument without annotation counts as a Tensor: write threshold: float. "
+            "Stay with torch operations, script does not know other libraries.",
+        ),
+        Case(
+            "a trace made with a sure row still rejects an unsure one",
+            traced,
+            torch.tensor([-1]),
+            "The trace recorded what happened to the sure row. Whatever Python decided, with "
+            "if, float() or item(), is frozen; only tensor operations are recorded.",
+        ),
+    ]
 
 
 # --- 02.3: an export that can be trusted --------------------------------------------------
@@ -198,6 +210,34 @@ class _Labelled(nn.Module):
         return self.out(self.dropout(torch.relu(self.hidden(x))))
 
 
+def _network() -> _Labelled:
+    """As the learner gets it: in training mode, the same weights at every call."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return _Labelled().train()
+
+
+def _saved(export: Callable[[nn.Module, Path], object]) -> torch.jit.ScriptModule:
+    """What the learner's function saves of it, loaded again."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.pt"
+        try:
+            _quietly(export, _network(), path)
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            raise RuntimeError(_short(error)) from error
+        if not path.is_file():
+            raise FileNotFoundError("export saved no file at the path that it was given")
+        try:
+            return _quietly(torch.jit.load, str(path))
+        except RuntimeError as error:
+            raise RuntimeError(
+                "torch.jit.load finds no program in the file; torch.save writes weights, the "
+                "save method of a TorchScript module writes the program too"
+            ) from error
+
+
 def check_export(export: Callable[[nn.Module, Path], object]) -> Check:
     """Exercise 02.3.
 
@@ -209,36 +249,15 @@ def check_export(export: Callable[[nn.Module, Path], object]) -> Check:
     above = torch.rand(5, 4, generator=generator)
     below = -above
 
-    def network() -> _Labelled:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return _Labelled().train()
-
     def saved() -> torch.jit.ScriptModule:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "net.pt"
-            try:
-                _quietly(export, network(), path)
-            except NotImplementedError:
-                raise
-            except Exception as error:
-                raise RuntimeError(_short(error)) from error
-            if not path.is_file():
-                raise FileNotFoundError("export saved no file at the path that it was given")
-            try:
-                return _quietly(torch.jit.load, str(path))
-            except RuntimeError as error:
-                raise RuntimeError(
-                    "torch.jit.load finds no program in the file; torch.save writes weights, the "
-                    "save method of a TorchScript module writes the program too"
-                ) from error
+        return _saved(export)
 
     def same_twice() -> bool:
         file = saved()
         return torch.equal(file(above), file(above))
 
     with torch.no_grad():
-        right_above, right_below = network().eval()(above), network().eval()(below)
+        right_above, right_below = _network().eval()(above), _network().eval()(below)
     return verify(
         "Exercise 02.3",
         [

@@ -119,6 +119,9 @@ def check_fake_quantize(function: Callable[[Tensor, float, int, int], Tensor]) -
 # --- 03.2: repair a recipe ----------------------------------------------------------------
 
 
+Recipe = Callable[[nn.Module, Dataset], nn.Module]
+
+
 @cache
 def _digits() -> tuple[Dataset, Dataset, Tensor]:
     """The digits, the digits with a hidden test split, and the float model's answers."""
@@ -136,7 +139,24 @@ def _quantized(module: nn.Module) -> bool:
     )
 
 
-def check_repaired_recipe(recipe: Callable[[nn.Module, Dataset], nn.Module]) -> Check:
+def _made(recipe: Recipe, network: nn.Module, data: Dataset) -> nn.Module | Exception:
+    """What a recipe makes of a network, or what it raises; only "not begun" goes on rising."""
+    engine = torch.backends.quantized.engine
+    try:
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return recipe(network, data)
+    except NotImplementedError as error:
+        if "Could not run" not in str(error):  # torch says it of a missing kernel
+            raise
+        return RuntimeError(str(error).split(". ")[0])
+    except Exception as error:
+        return error
+    finally:
+        torch.backends.quantized.engine = engine
+
+
+def check_repaired_recipe(recipe: Recipe) -> Check:
     """Exercise 03.2.
 
     Args:
@@ -147,20 +167,8 @@ def check_repaired_recipe(recipe: Callable[[nn.Module, Dataset], nn.Module]) -> 
 
     def network() -> nn.Module:
         if not made:
-            engine = torch.backends.quantized.engine
             start = QuantizableTinyMobileNet.from_float(load_trained(data))
-            try:
-                with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    made.append(recipe(start, hidden))
-            except NotImplementedError as error:
-                if "Could not run" not in str(error):  # torch says it of a missing kernel
-                    raise
-                made.append(RuntimeError(str(error).split(". ")[0]))
-            except Exception as error:
-                made.append(error)
-            finally:
-                torch.backends.quantized.engine = engine
+            made.append(_made(recipe, start, hidden))
         if isinstance(made[0], Exception):
             raise made[0]
         return made[0]

@@ -13,6 +13,7 @@ import torch.jit.mobile
 from torch import Tensor, nn
 
 from mobilelab.course.checks import Case, Check, verify
+from mobilelab.grading import tasks
 
 # What the lite interpreter's own list says about the two files of section 3 (torch 2.12.1).
 _INT8_ONLY = {
@@ -102,13 +103,6 @@ Prepare = Callable[[Tensor, float, int, tuple[float, ...], tuple[float, ...]], T
 def check_prepare(prepare: Prepare) -> Check:
     """05.2: ``prepare(raw, max_value, size, mean, std)``, the app's half of the preprocessing."""
 
-    def flat(value: float, max_value: float) -> Callable[[], object]:
-        raw = torch.full((1, 1, 8, 8), value).to(torch.uint8)
-        return lambda: prepare(raw, max_value, 32, (0.25,), (0.5,))
-
-    def same(value: float) -> Tensor:
-        return torch.full((1, 1, 32, 32), value)
-
     # Bilinear with align_corners=False, from 2 to 4 pixels: a new pixel lies a quarter of the way
     # from its nearer old neighbor to the other one, and the border is repeated. For the corners
     # 0 4 / 8 12 that gives 0 1 3 4 across and 0 2 6 8 down, added up.
@@ -134,28 +128,7 @@ def check_prepare(prepare: Prepare) -> Check:
                 "Integers stay integers until you ask for floats, and XNNPACK takes float32 only. "
                 "Resize height and width to size, and leave batch and channels alone.",
             ),
-            Case(
-                "full ink of the digits (16 of 16) becomes 1.5",
-                flat(16, 16.0),
-                same(1.5),
-                "Scale first, normalize afterwards: mean and std were computed on images between "
-                "0 and 1. (16 / 16 - 0.25) / 0.5 is 1.5.",
-                1e-5,
-            ),
-            Case(
-                "paper, a raw 0, becomes -0.5 and not 0",
-                flat(0, 16.0),
-                same(-0.5),
-                "It is 0 only before normalizing. (0 - 0.25) / 0.5 is -0.5.",
-                1e-5,
-            ),
-            Case(
-                "the largest value of a photo (255 of 255) becomes 1.5 as well",
-                flat(255, 255.0),
-                same(1.5),
-                "The largest raw value is the argument max_value, not a number in the code.",
-                1e-5,
-            ),
+            *_scaled_and_normalized(prepare),
             Case(
                 "the corners 0 4 / 8 12, enlarged to 4x4",
                 lambda: prepare(ramp, 1.0, 4, (0.0,), (1.0,)),
@@ -174,6 +147,42 @@ def check_prepare(prepare: Prepare) -> Check:
             ),
         ],
     )
+
+
+def _scaled_and_normalized(prepare: Prepare) -> list[tasks.Case]:
+    """The cases of 05.2 about one color that fills the image."""
+
+    def flat(value: float, max_value: float) -> Callable[[], object]:
+        raw = torch.full((1, 1, 8, 8), value).to(torch.uint8)
+        return lambda: prepare(raw, max_value, 32, (0.25,), (0.5,))
+
+    def same(value: float) -> Tensor:
+        return torch.full((1, 1, 32, 32), value)
+
+    return [
+        Case(
+            "full ink of the digits (16 of 16) becomes 1.5",
+            flat(16, 16.0),
+            same(1.5),
+            "Scale first, normalize afterwards: mean and std were computed on images between "
+            "0 and 1. (16 / 16 - 0.25) / 0.5 is 1.5.",
+            1e-5,
+        ),
+        Case(
+            "paper, a raw 0, becomes -0.5 and not 0",
+            flat(0, 16.0),
+            same(-0.5),
+            "It is 0 only before normalizing. (0 - 0.25) / 0.5 is -0.5.",
+            1e-5,
+        ),
+        Case(
+            "the largest value of a photo (255 of 255) becomes 1.5 as well",
+            flat(255, 255.0),
+            same(1.5),
+            "The largest raw value is the argument max_value, not a number in the code.",
+            1e-5,
+        ),
+    ]
 
 
 class _Double(nn.Module):

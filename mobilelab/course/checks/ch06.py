@@ -3,12 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from mobilelab.course.checks import Case, Check, verify
 from mobilelab.measure import Record
 from mobilelab.measure.report import Budget
 
 NOTHING = "nothing fits"
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """What is right and wrong about the choices, by the learner's own measurements."""
+
+    choices: Mapping[str, str | None]
+    table: Sequence[Record]
+    budgets: Mapping[str, Budget]
+    worth: Mapping[str, Callable[[Record], Any]]
+    """Product to what decides among the files that keep its budget; the least is the best."""
+
+    @property
+    def by_name(self) -> dict[str, Record]:
+        """The rows of the table by variant."""
+        return {row.variant: row for row in self.table}
+
+    def chosen(self, product: str) -> Record | str | None:
+        name = self.choices.get(product)
+        if name is None or name == NOTHING:
+            return name
+        if name not in self.by_name:
+            raise ValueError(f"there is no variant of this name: {name!r}")
+        return self.by_name[name]
+
+    def keeps(self, product: str) -> bool | None:
+        row = self.chosen(product)
+        if row is None:
+            return None
+        return isinstance(row, str) or not self.budgets[product].misses(row)
+
+    def is_lite(self, product: str) -> bool | None:
+        row = self.chosen(product)
+        return None if row is None else isinstance(row, str) or row.file.endswith(".ptl")
+
+    def best(self, product: str) -> str:
+        budget = self.budgets[product]
+        able = [r for r in self.table if r.file.endswith(".ptl") and not budget.misses(r)]
+        able = [r for r in able if self.worth[product](r) is not None]
+        return min(able, key=self.worth[product]).variant if able else NOTHING
+
+    def as_good(self, product: str) -> str | None:
+        """The choice; of several that are equally good, any counts as the best."""
+        row, name = self.chosen(product), self.best(product)
+        if isinstance(row, Record) and name in self.by_name:
+            worth = self.worth[product]
+            return name if worth(row) == worth(self.by_name[name]) else row.variant
+        return row.variant if isinstance(row, Record) else row
 
 
 def check_choices(
@@ -26,59 +76,28 @@ def check_choices(
         "translator": ("the highest accuracy", lambda row: -(row.accuracy or 0)),
         "sensor": ("the smallest energy estimate", estimate),
     }
-    by_name = {row.variant: row for row in table}
-
-    def chosen(product: str) -> Record | str | None:
-        name = choices.get(product)
-        if name is None or name == NOTHING:
-            return name
-        if name not in by_name:
-            raise ValueError(f"there is no variant of this name: {name!r}")
-        return by_name[name]
-
-    def keeps(product: str) -> bool | None:
-        row = chosen(product)
-        if row is None:
-            return None
-        return isinstance(row, str) or not budgets[product].misses(row)
-
-    def is_lite(product: str) -> bool | None:
-        row = chosen(product)
-        return None if row is None else isinstance(row, str) or row.file.endswith(".ptl")
-
-    def best(product: str) -> str:
-        able = [r for r in table if r.file.endswith(".ptl") and not budgets[product].misses(r)]
-        able = [r for r in able if decides[product][1](r) is not None]
-        return min(able, key=decides[product][1]).variant if able else NOTHING
-
-    def as_good(product: str) -> str | None:
-        """The choice; of several that are equally good, any counts as the best."""
-        row, name = chosen(product), best(product)
-        if isinstance(row, Record) and name in by_name:
-            worth = decides[product][1]
-            return name if worth(row) == worth(by_name[name]) else row.variant
-        return row.variant if isinstance(row, Record) else row
-
+    worth = {product: figure for product, (_, figure) in decides.items()}
+    judge = _Judge(choices, table, budgets, worth)
     cases = []
     for product, (what, _) in decides.items():
         cases += [
             Case(
                 f"{product}: keeps its budget",
-                lambda product=product: keeps(product),
+                lambda product=product: judge.keeps(product),
                 True,
                 "Section 6 lists who fits. A budget has three limits and all of them count, and a "
                 "row with DIFFERENT answers fits nowhere.",
             ),
             Case(
                 f"{product}: is a file for the lite interpreter",
-                lambda product=product: is_lite(product),
+                lambda product=product: judge.is_lite(product),
                 True,
                 "A .pt needs the full PyTorch, which no phone has. Look at the record's file.",
             ),
             Case(
                 f"{product}: {what} of those",
-                lambda product=product: as_good(product),
-                best(product),
+                lambda product=product: judge.as_good(product),
+                judge.best(product),
                 f"Among the .ptl files that keep the budget, {what} decides. The best in another "
                 "quantity is the answer to another question. If no .ptl fits, say "
                 f"{NOTHING!r}.",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mobilelab.course.checks import Case, Check, verify
-from mobilelab.phone.machine import Cost
+from mobilelab.phone.counter import Cost
 
 
 def check_density(density: Mapping[str, float], costs: Mapping[tuple[str, str], Cost]) -> Check:
@@ -52,84 +52,29 @@ def check_first_screen(first_screen: Callable[[Tensor, Tensor, Tensor, Tensor], 
     no_number[0, 0, 0, 0] = math.nan
     cases = (
         ("everything as recorded", inputs, scores, "ok", "Equal tensors differ by nothing."),
-        (
-            "rounding",
-            inputs + 1e-6,
-            scores * 1.001,
-            "ok",
-            "Both bounds leave room for rounding: 1e-5 for inputs, one hundredth for scores.",
-        ),
-        (
-            "one pixel of one image",
-            one_pixel,
-            scores,
-            "preprocessing",
-            "The bound is for the largest difference. A mean over all pixels would hide one.",
-        ),
-        (
-            "one pixel, by a little more than the bound",
-            slightly,
-            scores,
-            "preprocessing",
-            "0.00005 is more than 1e-5. Which bound did you write?",
-        ),
-        (
-            "an input is not a number",
-            no_number,
-            scores,
-            "preprocessing",
-            "Every comparison with nan is false: ask whether it is within the bound, not beyond.",
-        ),
-        (
-            "broken scores",
-            inputs,
-            scores + 5 * off,
-            "model",
-            "The inputs are right and the scores are not, so it is the file or the runtime.",
-        ),
-        (
-            "scores that are off by two hundredths",
-            inputs,
-            scores * 1.02,
-            "model",
-            "A relative error of 0.02 is more than one hundredth.",
-        ),
-        (
-            "one row of scores for three images",
-            inputs,
-            scores[:1],
-            "model",
-            "Compare the shapes first: torch repeats a single row for the subtraction.",
-        ),
-        (
-            "a broken input and broken scores",
-            1.01 * inputs,
-            scores + 5 * off,
-            "preprocessing",
-            "Look at the inputs first: with wrong inputs, wrong scores say nothing new.",
-        ),
-        (
-            "scores are not numbers",
-            inputs,
-            nan,
-            "model",
-            "Every comparison with nan is false, so `error > bound` lets it through.",
-        ),
-        (
-            "large scores, small relative error",
-            inputs,
-            scores + 0.001 * scores.norm() * off,
-            "ok",
-            "The bound is relative: the norm of the difference over the norm of what was recorded.",
-        ),
-        (
-            "another shape",
-            inputs[:, :, :4],
-            scores,
-            "preprocessing",
-            "Compare the shapes before the numbers; subtracting other shapes raises or repeats.",
-        ),
-    )
+        ("rounding", inputs + 1e-6, scores * 1.001, "ok",
+         "Both bounds leave room for rounding: 1e-5 for inputs, one hundredth for scores."),
+        ("one pixel of one image", one_pixel, scores, "preprocessing",
+         "The bound is for the largest difference. A mean over all pixels would hide one."),
+        ("one pixel, by a little more than the bound", slightly, scores, "preprocessing",
+         "0.00005 is more than 1e-5. Which bound did you write?"),
+        ("an input is not a number", no_number, scores, "preprocessing",
+         "Every comparison with nan is false: ask whether it is within the bound, not beyond."),
+        ("broken scores", inputs, scores + 5 * off, "model",
+         "The inputs are right and the scores are not, so it is the file or the runtime."),
+        ("scores that are off by two hundredths", inputs, scores * 1.02, "model",
+         "A relative error of 0.02 is more than one hundredth."),
+        ("one row of scores for three images", inputs, scores[:1], "model",
+         "Compare the shapes first: torch repeats a single row for the subtraction."),
+        ("a broken input and broken scores", 1.01 * inputs, scores + 5 * off, "preprocessing",
+         "Look at the inputs first: with wrong inputs, wrong scores say nothing new."),
+        ("scores are not numbers", inputs, nan, "model",
+         "Every comparison with nan is false, so `error > bound` lets it through."),
+        ("large scores, small relative error", inputs, scores + 0.001 * scores.norm() * off, "ok",
+         "The bound is relative: the norm of the difference over the norm of what was recorded."),
+        ("another shape", inputs[:, :, :4], scores, "preprocessing",
+         "Compare the shapes before the numbers; subtracting other shapes raises or repeats."),
+    )  # fmt: skip
     return verify(
         "Exercise 07.2",
         [
@@ -144,70 +89,73 @@ def check_first_screen(first_screen: Callable[[Tensor, Tensor, Tensor, Tensor], 
     )
 
 
+_CALLS = [(0.0, 90.0), (0.2, 5.0), (0.3, 7.0), (0.4, 6.0), (9.0, 11.0), (9.5, 13.0)]
+#: Name, calls (when each began, in s, and what it took, in ms), ``warm_s``, medians, hint.
+_SUSTAINED = (
+    ("cold and warm", _CALLS, 5.0, (6.0, 12.0), "Leave out the first call, split at `warm_s`."),
+    (
+        "in any order",
+        [_CALLS[i] for i in (5, 2, 0, 4, 1, 3)],
+        5.0,
+        (6.0, 12.0),
+        "The first call is the one that began first, not the one that stands first.",
+    ),
+    (
+        "a call that begins exactly then",
+        [(0.0, 50.0), (1.0, 4.0), (5.0, 8.0)],
+        5.0,
+        (4.0, 8.0),
+        "From `warm_s` on means that a call at exactly `warm_s` is a warm one.",
+    ),
+    (
+        "one outlier",
+        [(0.0, 50.0), (1.0, 4.0), (2.0, 4.0), (3.0, 400.0), (6.0, 8.0)],
+        5.0,
+        (4.0, 8.0),
+        "A median asks for the middle call. A mean would answer for the outlier.",
+    ),
+    (
+        "a first call that is not the slowest",
+        [(0.0, 5.0), (1.0, 9.0), (2.0, 3.0), (8.0, 6.0)],
+        5.0,
+        (6.0, 6.0),
+        "Leave out the call that began first, not the one that took longest.",
+    ),
+    (
+        "a phone that is warm earlier",
+        [(0.0, 90.0), (0.5, 5.0), (1.5, 7.0), (2.5, 9.0), (6.0, 20.0)],
+        2.0,
+        (6.0, 14.5),
+        "`warm_s` is an argument: here a phone is warm after two seconds.",
+    ),
+    (
+        "a first call on a warm phone",
+        [(7.0, 90.0), (8.0, 6.0), (9.0, 8.0)],
+        5.0,
+        (None, 7.0),
+        "The first call is left out wherever it lies; nothing remains before `warm_s`.",
+    ),
+    (
+        "never warm",
+        [(0.0, 50.0), (1.0, 4.0)],
+        5.0,
+        (4.0, None),
+        "Where there is no call there is no median: say None.",
+    ),
+    (
+        "only the first call",
+        [(0.0, 50.0)],
+        5.0,
+        (None, None),
+        "The first call is left out, so nothing remains on either side.",
+    ),
+)
+
+
 def check_sustained(
     sustained: Callable[[Sequence[tuple[float, float]], float], tuple[float | None, float | None]],
 ) -> Check:
     """07.3: medians of the calls before and after a phone is warm."""
-    calls = [(0.0, 90.0), (0.2, 5.0), (0.3, 7.0), (0.4, 6.0), (9.0, 11.0), (9.5, 13.0)]
-    cases = (
-        ("cold and warm", calls, 5.0, (6.0, 12.0), "Leave out the first call, split at `warm_s`."),
-        (
-            "in any order",
-            [calls[i] for i in (5, 2, 0, 4, 1, 3)],
-            5.0,
-            (6.0, 12.0),
-            "The first call is the one that began first, not the one that stands first.",
-        ),
-        (
-            "a call that begins exactly then",
-            [(0.0, 50.0), (1.0, 4.0), (5.0, 8.0)],
-            5.0,
-            (4.0, 8.0),
-            "From `warm_s` on means that a call at exactly `warm_s` is a warm one.",
-        ),
-        (
-            "one outlier",
-            [(0.0, 50.0), (1.0, 4.0), (2.0, 4.0), (3.0, 400.0), (6.0, 8.0)],
-            5.0,
-            (4.0, 8.0),
-            "A median asks for the middle call. A mean would answer for the outlier.",
-        ),
-        (
-            "a first call that is not the slowest",
-            [(0.0, 5.0), (1.0, 9.0), (2.0, 3.0), (8.0, 6.0)],
-            5.0,
-            (6.0, 6.0),
-            "Leave out the call that began first, not the one that took longest.",
-        ),
-        (
-            "a phone that is warm earlier",
-            [(0.0, 90.0), (0.5, 5.0), (1.5, 7.0), (2.5, 9.0), (6.0, 20.0)],
-            2.0,
-            (6.0, 14.5),
-            "`warm_s` is an argument: here a phone is warm after two seconds.",
-        ),
-        (
-            "a first call on a warm phone",
-            [(7.0, 90.0), (8.0, 6.0), (9.0, 8.0)],
-            5.0,
-            (None, 7.0),
-            "The first call is left out wherever it lies; nothing remains before `warm_s`.",
-        ),
-        (
-            "never warm",
-            [(0.0, 50.0), (1.0, 4.0)],
-            5.0,
-            (4.0, None),
-            "Where there is no call there is no median: say None.",
-        ),
-        (
-            "only the first call",
-            [(0.0, 50.0)],
-            5.0,
-            (None, None),
-            "The first call is left out, so nothing remains on either side.",
-        ),
-    )
 
     def answer(given: list[tuple[float, float]], warm: float) -> list[float | None]:
         cold, hot = sustained(list(given), warm)
@@ -217,6 +165,6 @@ def check_sustained(
         "Exercise 07.3",
         [
             Case(name, lambda g=given, w=warm: answer(g, w), list(expected), hint)
-            for name, given, warm, expected, hint in cases
+            for name, given, warm, expected, hint in _SUSTAINED
         ],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -133,55 +134,69 @@ def _trained() -> Doorman:
     return old.train()
 
 
-def check_port(port: Callable[[Doorman], nn.Module]) -> Check:
-    """08.3: a network with a branch, a fixed batch and a Dropout, ported."""
+def _images() -> Tensor:
+    """32 images, of which some are dark."""
     generator = torch.Generator().manual_seed(84)
     images = torch.rand(32, 1, 16, 16, generator=generator)
     images *= torch.linspace(0.3, 1.7, 32)[torch.randperm(32, generator=generator)].view(
         -1, 1, 1, 1
     )
+    return images
+
+
+class _Ported:
+    """The ported network, made when it is first asked for, and what it answers."""
+
+    def __init__(self, port: Callable[[Doorman], nn.Module], images: Tensor) -> None:
+        self.port, self.images = port, images
+        self.batch = {0: torch.export.Dim("batch", min=1, max=32)}
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """What the learner's function makes of the doorman."""
+        return self.port(_trained())
+
+    @cached_property
+    def program(self) -> bytes:
+        """The network as a file for ExecuTorch."""
+        return successors.to_executorch(
+            self.network, self.images[:17], dynamic_shapes=(self.batch,)
+        )
+
+    def answers(self, which: slice | int) -> Tensor:
+        """Scores of some of the images, or of one."""
+        chosen = self.images[which : which + 1] if isinstance(which, int) else self.images[which]
+        with torch.no_grad():
+            return self.network(chosen)
+
+    def exports(self) -> bool:
+        """Whether torch.export takes it with a batch of any size."""
+        torch.export.export(self.network, (self.images[:17],), dynamic_shapes=(self.batch,))
+        return True
+
+    def in_the_runtime(self, n: int) -> Tensor:
+        """Scores of the first images in ExecuTorch."""
+        program = self.program
+        with tempfile.TemporaryDirectory(prefix="mobilelab-") as folder:
+            path = Path(folder) / "ported.pte"
+            path.write_bytes(program)
+            session = runtimes.load(path)
+            assert isinstance(session, ExecuTorchSession)
+            return session.execute(self.images[:n])
+
+
+def check_port(port: Callable[[Doorman], nn.Module]) -> Check:
+    """08.3: a network with a branch, a fixed batch and a Dropout, ported."""
+    images = _images()
     right = _trained().eval()
     with torch.no_grad():
         expected = torch.cat([right(image) for image in images.split(1)])
     means = images.mean((1, 2, 3))
     bright, dark = int(means.argmax()), int(means.argmin())
-    made: list[nn.Module] = []
+    ported = _Ported(port, images)
 
-    def ported() -> nn.Module:
-        if not made:
-            made.append(port(_trained()))
-        return made[0]
-
-    def answers(which: slice | int) -> Callable[[], Tensor]:
-        def run() -> Tensor:
-            chosen = images[which : which + 1] if isinstance(which, int) else images[which]
-            with torch.no_grad():
-                return ported()(chosen)
-
-        return run
-
-    batch = {0: torch.export.Dim("batch", min=1, max=32)}
-    programs: list[bytes] = []
-
-    def exports() -> bool:
-        torch.export.export(ported(), (images[:17],), dynamic_shapes=(batch,))
-        return True
-
-    def in_the_runtime(n: int) -> Callable[[], bool]:
-        def run() -> bool:
-            if not programs:
-                programs.append(
-                    successors.to_executorch(ported(), images[:17], dynamic_shapes=(batch,))
-                )
-            with tempfile.TemporaryDirectory(prefix="mobilelab-") as folder:
-                path = Path(folder) / "ported.pte"
-                path.write_bytes(programs[0])
-                session = runtimes.load(path)
-                assert isinstance(session, ExecuTorchSession)
-                got = session.execute(images[:n])
-            return compare(expected[:n], got).verdict == "same"
-
-        return run
+    def same(n: int) -> bool:
+        return compare(expected[:n], ported.in_the_runtime(n)).verdict == "same"
 
     mixed = (
         "Each image by itself is dark or not. The mean of a whole batch is another number; "
@@ -192,7 +207,7 @@ def check_port(port: Callable[[Doorman], nn.Module]) -> Check:
         [
             Case(
                 "a bright image",
-                answers(bright),
+                lambda: ported.answers(bright),
                 expected[bright : bright + 1],
                 "Same weights, and `eval()`: BatchNorm uses what it has seen, Dropout does "
                 "nothing.",
@@ -200,20 +215,26 @@ def check_port(port: Callable[[Doorman], nn.Module]) -> Check:
             ),
             Case(
                 "a dark image",
-                answers(dark),
+                lambda: ported.answers(dark),
                 expected[dark : dark + 1],
                 "An image with a mean below 0.5 is doubled before anything else.",
                 tolerance=1e-4,
             ),
-            Case("32 images at once", answers(slice(None)), expected, mixed, tolerance=1e-4),
+            Case(
+                "32 images at once",
+                lambda: ported.answers(slice(None)),
+                expected,
+                mixed,
+                tolerance=1e-4,
+            ),
             Case(
                 "torch.export with a dynamic batch",
-                exports,
+                ported.exports,
                 True,
                 "No `if` on numbers (torch.where), no fixed batch (flatten(1)).",
             ),
-            Case("1 image in ExecuTorch", in_the_runtime(1), True, mixed),
-            Case("5 images in ExecuTorch", in_the_runtime(5), True, mixed),
-            Case("32 images in ExecuTorch", in_the_runtime(32), True, mixed),
+            Case("1 image in ExecuTorch", lambda: same(1), True, mixed),
+            Case("5 images in ExecuTorch", lambda: same(5), True, mixed),
+            Case("32 images in ExecuTorch", lambda: same(32), True, mixed),
         ],
     )

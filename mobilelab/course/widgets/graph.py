@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 
 from mobilelab.core.errors import MobileLabError
 from mobilelab.course.plots import BLUE, INK, ORANGE
-from mobilelab.course.widgets.base import Explorer, View, axes, canvas, labeled, row
+from mobilelab.course.widgets.base import Explorer, View, labeled, row
+from mobilelab.course.widgets.drawing import axes, canvas
 
 #: Bookkeeping that would hide the operators.
 _SILENT = ("prim::Constant", "prim::GetAttr")

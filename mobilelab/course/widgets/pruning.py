@@ -19,7 +19,8 @@ from torch.nn.utils import prune
 from mobilelab import measure
 from mobilelab.core.errors import MobileLabError
 from mobilelab.course.plots import BLUE, GREEN, INK, ORANGE, PURPLE
-from mobilelab.course.widgets.base import Explorer, View, axes, canvas, labeled, row
+from mobilelab.course.widgets.base import Explorer, View, labeled, row
+from mobilelab.course.widgets.drawing import axes, canvas
 from mobilelab.datasets import Dataset
 from mobilelab.models import TinyMobileNet
 from mobilelab.recipes.variants import prune_channels

@@ -11,7 +11,7 @@ import ipywidgets as w
 from mobilelab.core.errors import ProgressError
 from mobilelab.course import questions
 from mobilelab.course.questions import Option, Question, of_chapter
-from mobilelab.course.widgets.base import html_table
+from mobilelab.course.widgets.tables import html_table
 from mobilelab.jupyter import progress
 
 

@@ -18,7 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from mobilelab import measure
 from mobilelab.core.errors import MobileLabError
 from mobilelab.course.plots import BLUE, GREY, INK, ORANGE, RED
-from mobilelab.course.widgets.base import Explorer, View, axes, canvas, labeled, row
+from mobilelab.course.widgets.base import Explorer, View, labeled, row
+from mobilelab.course.widgets.drawing import axes, canvas
 
 #: Input size to seconds for AnimeGANv2 with PyTorch Mobile on a "low-profile" Android phone that
 #: is not named (AIOZ AI, "Pytorch Mobile", 2022-08-27, table 1). Another network on another

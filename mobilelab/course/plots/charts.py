@@ -1,44 +1,28 @@
-"""The course's pictures: one function per picture, each returns a matplotlib figure.
-
-Colours are Okabe and Ito's palette (2008), which stays apart for colour-blind readers.
-"""
+"""Drawings of what was measured, and of the images that it was measured on."""
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
 
+from mobilelab.course.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PALETTE,
+    RED,
+    Picture,
+    figure,
+)
 from mobilelab.measure import Record
 from mobilelab.measure.report import Budget
 from mobilelab.recipes.training import Epoch
-
-BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-SKY, PURPLE, YELLOW, GREY, INK = "#56B4E9", "#CC79A7", "#F0E442", "#999999", "#222222"
-PALETTE = (BLUE, ORANGE, GREEN, RED, SKY, PURPLE, YELLOW, GREY)
-
-
-class Picture(Figure):
-    """A matplotlib figure that a notebook shows when it is the last line of a cell.
-
-    It is not registered with pyplot, so nothing has to be closed and nothing piles up.
-    """
-
-    def _repr_png_(self) -> bytes:
-        out = io.BytesIO()
-        self.savefig(out, format="png")
-        return out.getvalue()
-
-
-def figure(width: float = 7, height: float = 3.2) -> Picture:
-    """An empty picture in the course's size (inches) and layout."""
-    return Picture(figsize=(width, height), layout="constrained", dpi=110)
 
 
 def images(
@@ -252,82 +236,4 @@ def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture
     fig.legend(loc="outside lower center", ncols=4, fontsize=8.5, frameon=False)
     ax.set(xlabel="file size (kB)", ylabel="median latency, 1 thread, this host (ms)")
     ax.grid(alpha=0.3)
-    return fig
-
-
-#: The steps of the walk, with the chapter of each.
-STEPS = (
-    ("train", "01"),
-    ("TorchScript", "02"),
-    ("quantize\nprune", "03"),
-    ("optimize\nfor mobile", "04"),
-    (".ptl", "05"),
-    ("lite\ninterpreter", "05"),
-)
-
-
-def lost_bias() -> Picture:
-    """How folding BatchNorm loses the bias of a convolution, in four steps (chapter 04)."""
-    fig = figure(11, 2.6)
-    ax = fig.subplots()
-    ax.axis("off")
-    batch_norm, stored = "BatchNorm: mean, var, weight, bias", "stored in the module: bias'"
-    steps = (
-        ("the trace", "_convolution(x, weight, None)", batch_norm, ""),
-        ("rewritten", "conv2d(x, weight, None)", batch_norm, ""),
-        ("after folding", "conv2d(x, weight', None)", stored, "no _convolution: not connected"),
-        ("after freezing", "conv2d(x, weight', None)", "", "bias' is gone"),
-    )
-    for i, (name, graph, beside, remark) in enumerate(steps):
-        ax.text(4 * i + 1.6, 2.5, name, ha="center", fontsize=10, color=INK, weight="bold")
-        for level, text in ((1.6, graph), (0.6, beside)):
-            if text:
-                box = FancyBboxPatch(
-                    (4 * i, level - 0.25), 3.2, 0.5, boxstyle="round,pad=0.08", lw=1.5,
-                    edgecolor=BLUE if level > 1 else ORANGE, facecolor="white",
-                )  # fmt: skip
-                ax.add_patch(box)
-                ax.text(4 * i + 1.6, level, text, ha="center", va="center", fontsize=8, color=INK)
-        ax.text(4 * i + 1.6, 0.0, remark, ha="center", fontsize=9, color=RED)
-        if i:
-            arrow = FancyArrowPatch(
-                (4 * i - 0.65, 1.6), (4 * i - 0.1, 1.6), arrowstyle="-|>", mutation_scale=14,
-                color=INK, lw=1.5,
-            )  # fmt: skip
-            ax.add_patch(arrow)
-    ax.set(xlim=(-0.2, 15.6), ylim=(-0.3, 2.9))
-    return fig
-
-
-def workflow(here: str = "") -> Picture:
-    """The walk from training to the lite interpreter, with the four questions of every arrow.
-
-    Args:
-        here: chapter to mark, for example ``"03"``.
-    """
-    fig = figure(9, 1.9)
-    ax = fig.subplots()
-    ax.axis("off")
-    for i, (name, chapter) in enumerate(STEPS):
-        marked = chapter == here
-        ax.add_patch(
-            FancyBboxPatch(
-                (2 * i, 0), 1.35, 0.9, boxstyle="round,pad=0.08", lw=1.5, edgecolor=BLUE,
-                facecolor=SKY if marked else "white",
-            )
-        )  # fmt: skip
-        ax.text(2 * i + 0.675, 0.52, name, ha="center", va="center", fontsize=10, color=INK)
-        ax.text(2 * i + 0.675, 0.03, chapter, ha="center", va="center", fontsize=8, color=INK)
-        if i:
-            ax.add_patch(
-                FancyArrowPatch(
-                    (2 * i - 0.55, 0.45), (2 * i - 0.1, 0.45), arrowstyle="-|>",
-                    mutation_scale=14, color=ORANGE, lw=2,
-                )
-            )  # fmt: skip
-    ax.text(
-        5.7, -0.62, "at every arrow:  same answers?   how big?   how fast?   how accurate?",
-        ha="center", fontsize=10, color=INK,
-    )  # fmt: skip
-    ax.set(xlim=(-0.3, 11.7), ylim=(-0.85, 1.1))
     return fig

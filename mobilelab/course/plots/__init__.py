@@ -1,0 +1,56 @@
+"""The course's pictures: one function per picture, each returns a matplotlib figure.
+
+``charts`` draws what was measured, ``diagrams`` how something works, ``style`` is what they share.
+"""
+
+from mobilelab.course.plots.charts import (
+    answer_titles,
+    bars,
+    images,
+    label_column,
+    rounding,
+    tradeoff,
+    training_curve,
+    zeros,
+)
+from mobilelab.course.plots.diagrams import STEPS, lost_bias, workflow
+from mobilelab.course.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PALETTE,
+    PURPLE,
+    RED,
+    SKY,
+    YELLOW,
+    Picture,
+    figure,
+)
+
+__all__ = [
+    "BLUE",
+    "GREEN",
+    "GREY",
+    "INK",
+    "ORANGE",
+    "PALETTE",
+    "PURPLE",
+    "RED",
+    "SKY",
+    "STEPS",
+    "YELLOW",
+    "Picture",
+    "answer_titles",
+    "bars",
+    "figure",
+    "images",
+    "label_column",
+    "lost_bias",
+    "rounding",
+    "tradeoff",
+    "training_curve",
+    "workflow",
+    "zeros",
+]

@@ -1,0 +1,86 @@
+"""Other people's libraries: import them, keep them quiet, and take from an error what it says."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from types import ModuleType
+
+from mobilelab.core.errors import MissingRuntimeError
+
+#: Warnings that a library has about itself.
+_FUTURE = (DeprecationWarning, FutureWarning, PendingDeprecationWarning, ImportWarning)
+
+
+@contextmanager
+def quiet(said: list[str] | None = None) -> Iterator[None]:
+    """Keep what other people's libraries write to the terminal out of a notebook.
+
+    Both runtimes and their exporters log from C++, straight to the process's own output, and warn
+    of deprecations inside torch. Exceptions pass unchanged.
+
+    Args:
+        said: gets the text of every warning that is about the model and not about the library's
+            own future, each once.
+    """
+    os.environ["LITERT_TORCH_SHOW_PROGRESS"] = "n"
+    level = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 1)
+        os.dup2(nothing, 2)
+        rest = io.StringIO()
+        caught = warnings.catch_warnings(record=True)
+        with caught as heard, redirect_stdout(rest), redirect_stderr(rest):
+            warnings.simplefilter("ignore" if said is None else "always")
+            yield
+        for warning in heard or ():
+            text = " ".join(str(warning.message).split())
+            if said is not None and text not in said and not issubclass(warning.category, _FUTURE):
+                said.append(text)
+    finally:
+        for number, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(nothing)
+        logging.disable(level)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of torch or of a runtime says first, without its own place in C++."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    lines = [line for line in lines if line and not line.startswith(_NO_REASON)]
+    return (lines[0] if lines else type(error).__name__).rstrip(".")
+
+
+#: Lines of torch's messages that say where, not why.
+_NO_REASON = (
+    "The following operation failed", "Traceback", "Debug info for handle", "Exception raised from",
+    "File ", "at ", "^", "~", "<--- HERE", "Module hierarchy", "RuntimeError: <",
+)  # fmt: skip
+
+
+def imported(module: str, runtime: str, extra: str) -> ModuleType:
+    """A module of an optional runtime.
+
+    Raises:
+        MissingRuntimeError: if it is not installed.
+    """
+    try:
+        with quiet():
+            return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingRuntimeError(
+            f"{runtime} is not installed here ({error}); make runtimes in the course's folder "
+            f"brings it (without make: pip install -c constraints.txt -e '.[{extra}]')."
+        ) from error
