@@ -12,6 +12,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from functools import partial
 from typing import Any, cast
 from uuid import uuid4
 
@@ -151,36 +152,14 @@ def grade(
         GradebookError: if the gradebook cannot be written.
     """
     book.note(assignment, submissions)
-    common = {
-        "mark": _mark(assignment), "name": assignment.name, "files": assignment.files,
-        "secret": secret, "draws": book.draws(secret), "sealed": sealed,
-        "hidden": assignment.complete,
-    }  # fmt: skip
-    jobs = []
-    for submission in submissions:
-        missing = [t.key for t in assignment.exercise.tasks]
-        if not again:
-            missing = book.missing(assignment, submission, secret)
-        if missing:
-            own = parameters(submission) if parameters else None
-            job = {"content": submission.content, "student": submission.student, "only": missing}
-            jobs.append((submission, {**common, **job, "parameters": own}))
+    jobs = [
+        (submission, {**job, "sealed": sealed, "parameters": parameters and parameters(submission)})
+        for submission, job in _jobs(assignment, submissions, book, secret, again)
+    ]
     summary = Summary(known=len(submissions) - len(jobs))
     if not jobs:
         return summary
-
-    def keep(submission: Submission, result: Any, said: str) -> None:
-        if isinstance(result, (NoSandbox, ImportError)):
-            raise result
-        if isinstance(result, BaseException):
-            why = f"{type(result).__name__}: {result}"[:300]
-            summary.failed = (*summary.failed, (submission.path, why))
-        else:
-            book.store(assignment, submission, secret, {**result, "limits": said})
-            summary.graded += 1
-        if on_step:
-            on_step(summary.graded + len(summary.failed), len(jobs), submission.path)
-
+    keep = partial(_keep, assignment, book, secret, summary, len(jobs), on_step)
     with contextlib.ExitStack() as at_the_end:
         if scheduler is None:
             at_the_end.callback(close)
@@ -192,21 +171,60 @@ def grade(
                 late.append(one)
             else:
                 keep(one[0], result, summary.limits)
-        # The host may have become busy, or has been so with the class itself: each of these once
-        # more, with nothing beside it, and with limits from what the solution takes now.
-        said = summary.limits
         if late:
-            limits, said = _limits(client, assignment, late[0][1], again=True)
-        for one in late:
-            for _, result in _results(client, [one], limits):
-                keep(one[0], result, f"{said} {ALONE}")
+            _once_more(client, assignment, late, keep)
     return summary
 
 
-def _mark(assignment: Assignment) -> str:
-    """What a worker knows an exercise by."""
+def _keep(
+    assignment: Assignment, book: Gradebook, secret: bytes | None, summary: Summary, jobs: int,
+    on_step: Callable[[int, int, str], None] | None, submission: Submission, result: Any, said: str,
+) -> None:  # fmt: skip
+    """Write a result into the gradebook; ``said`` are the limits that applied, in words."""
+    if isinstance(result, (NoSandbox, ImportError)):
+        raise result
+    if isinstance(result, BaseException):
+        why = f"{type(result).__name__}: {result}"[:300]
+        summary.failed = (*summary.failed, (submission.path, why))
+    else:
+        book.store(assignment, submission, secret, {**result, "limits": said})
+        summary.graded += 1
+    if on_step:
+        on_step(summary.graded + len(summary.failed), jobs, submission.path)
+
+
+def _once_more(
+    client: Client, assignment: Assignment, late: Sequence[tuple[Submission, dict]],
+    keep: Callable[[Submission, Any, str], None],
+) -> None:  # fmt: skip
+    """The host may have become busy, or has been so with the class itself: each of these again.
+
+    With nothing beside it, and with limits from what the solution takes now.
+    """
+    limits, said = _limits(client, assignment, late[0][1], again=True)
+    for one in late:
+        for _, result in _results(client, [one], limits):
+            keep(one[0], result, f"{said} {ALONE}")
+
+
+def _jobs(
+    assignment: Assignment, submissions: Sequence[Submission], book: Gradebook,
+    secret: bytes | None, again: bool,
+) -> Iterator[tuple[Submission, dict[str, Any]]]:  # fmt: skip
+    """What a worker has to know of each submission of which something is not known yet."""
     content = b"".join(assignment.files[name] for name in sorted(assignment.files))
-    return hashlib.sha256(content).hexdigest()
+    common = {
+        "mark": hashlib.sha256(content).hexdigest(), "name": assignment.name,
+        "files": assignment.files, "hidden": assignment.complete, "secret": secret,
+        "draws": book.draws(secret),
+    }  # fmt: skip
+    for submission in submissions:
+        missing = [task.key for task in assignment.exercise.tasks]
+        if not again:
+            missing = book.missing(assignment, submission, secret)
+        if missing:
+            job = {"content": submission.content, "student": submission.student, "only": missing}
+            yield submission, {**common, **job}
 
 
 def _limits(

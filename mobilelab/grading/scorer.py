@@ -61,17 +61,14 @@ def score(
         NoSandbox: if there is none. Nothing that a submission does raises.
     """
     began = time.monotonic()
-    exercise = assignment.exercise
     parameters = dict(parameters or assignment.parameters(secret, student))
-    wanted = [task for task in exercise.tasks if only is None or task.key in only]
+    wanted = [t for t in assignment.exercise.tasks if only is None or t.key in only]
     result: dict[str, Any] = {"end": "graded", "message": "", "parameters": parameters}
     try:
         cells = notebook.read(content, parameters)
     except notebook.NotANotebook as error:
-        result.update(end="not a notebook", message=str(error), cells=[])
-        result["tasks"] = {
-            task.key: _nothing(task, "not a notebook", str(error)) for task in wanted
-        }
+        tasks = {task.key: _nothing(task, "not a notebook", str(error)) for task in wanted}
+        result.update(end="not a notebook", message=str(error), cells=[], tasks=tasks)
         return {**result, "seconds": time.monotonic() - began}
     oracle = Oracle(sandbox, assignment, cells, parameters, limits)
     try:
@@ -87,12 +84,15 @@ def score(
     finally:
         oracle.close()
     result["end"], result["message"] = _worst(oracle)
-    result["cells"] = [
+    return {**result, "cells": _cells(oracle), "seconds": time.monotonic() - began}
+
+
+def _cells(oracle: Oracle) -> list[dict[str, Any]]:
+    return [
         {**asdict(oracle.records.get(i, CellRecord(i))), "source": cell.source[:20_000]}
-        for i, cell in enumerate(cells)
+        for i, cell in enumerate(oracle.cells)
         if cell.code and cell.source.strip()
     ]
-    return {**result, "seconds": time.monotonic() - began}
 
 
 def _asked(
