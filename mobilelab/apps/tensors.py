@@ -22,7 +22,7 @@ from mobilelab.apps import AppError
 from mobilelab.apps.vectors import FLOAT_TOLERANCE, INT8_TOLERANCE
 from mobilelab.core.errors import MissingRuntimeError
 from mobilelab.core.signature import Example, dtype_name
-from mobilelab.core.trees import Answers, leaves
+from mobilelab.core.trees import Answers, identical, leaves
 from mobilelab.runtimes import Session
 
 #: Element types that the apps read and write.
@@ -79,7 +79,17 @@ def record(model: str | Path, examples: Sequence[Any]) -> Cases:
             f"{Path(model).name} cannot be asked for its answers here: {error}"
         ) from error
     answers = measure.answers(session, chosen)
-    for kind, tree in (("input", chosen[0].leaves()), ("answer", leaves(answers[0]))):
+    for kind, trees in (("input", [one.args for one in chosen]), ("answer", answers)):
+        _only_tensors(kind, trees)
+    if any(
+        not identical(a, b) for a, b in zip(answers, measure.answers(session, chosen), strict=True)
+    ):
+        raise AppError(
+            "The model answers otherwise when it is asked twice, so no app could check itself; "
+            "take the random numbers out, or call eval() before the export."
+        )
+    described = [("input", one.leaves()) for one in chosen]
+    for kind, tree in [*described, *(("answer", leaves(answer)) for answer in answers)]:
         for name, leaf in tree.items():
             if dtype_name(leaf.dtype) not in TYPES:
                 raise AppError(
@@ -94,6 +104,18 @@ def record(model: str | Path, examples: Sequence[Any]) -> Cases:
     return Cases(
         chosen, answers, INT8_TOLERANCE if _quantized(session) else FLOAT_TOLERANCE, f"{by} {where}"
     )
+
+
+def _only_tensors(kind: str, trees: Sequence[Any]) -> None:
+    """Refuse what the apps cannot pass on: they hand over tensors, and nothing in lists."""
+    for tree in trees:
+        for part in tree if isinstance(tree, tuple) else [tree]:
+            tree_of_answers = kind == "answer" and isinstance(part, (list, tuple, dict))
+            if part is not None and not isinstance(part, Tensor) and not tree_of_answers:
+                raise AppError(
+                    f"One {kind} is of type {type(part).__name__}, and the apps read tensors only; "
+                    "wrap the network in one that takes and gives tensors."
+                )
 
 
 def _quantized(session: Session) -> bool:

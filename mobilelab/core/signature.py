@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from mobilelab.core.errors import ShapeError
-from mobilelab.core.trees import Tree, leaves, own
+from mobilelab.core.errors import ShapeError, StructureError
+from mobilelab.core.trees import Tree, leaves, ordered, own
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -113,7 +113,7 @@ class Example:
 
     def own(self) -> Example:
         """The same example in memory of its own, for a model that may write into it."""
-        return Example(own(self.args), own(dict(self.named)))
+        return Example(ordered(own(self.args)), own(dict(self.named)))
 
     def positional(self, function: Callable[..., object]) -> Example:
         """The same inputs without names, in the order of a Python function's parameters.
@@ -132,14 +132,47 @@ class Example:
             ) from error
         if bound.kwargs:
             raise ShapeError(
-                f"{', '.join(bound.kwargs)} can be passed by name only; wrap the network in one "
-                "that takes its inputs by position."
+                f"{', '.join(bound.kwargs)} can be passed by name only here; give an example of "
+                "every input before it, or wrap the network in one that takes inputs by position."
             )
         return Example(bound.args)
 
     def leaves(self) -> dict[str, Tensor]:
-        """All tensors in it, by path: ``0``, ``1.state``, ``tokens``."""
-        return leaves(dict(enumerate(self.args)) | dict(self.named))
+        """All tensors in it, by path: ``0``, ``1.state``, ``tokens``.
+
+        Raises:
+            ShapeError: if something in it is no tensor and no number.
+        """
+        try:
+            return leaves(dict(enumerate(self.args)) | dict(self.named))
+        except StructureError as error:
+            said = str(error).split(", and only")[0].replace("The leaf", "The input")
+            raise ShapeError(
+                f"{said}, and a model file takes tensors and numbers only; turn it into one first."
+            ) from error
+
+    def check(self, model: Callable[..., object]) -> None:
+        """Refuse, before the call, inputs that a Python function has no names for.
+
+        Raises:
+            ShapeError: naming the inputs that it has.
+        """
+        function = getattr(model, "forward", model)
+        if isinstance(model, nn.Module) and type(model).__call__ is not nn.Module.__call__:
+            function = model.__call__
+        try:
+            signature = inspect.signature(function)
+        except (TypeError, ValueError):  # what is not written in Python has none
+            return
+        try:
+            signature.bind(*self.args, **self.named)
+        except TypeError as error:
+            called = type(model).__name__ if isinstance(model, nn.Module) else "The function"
+            raise ShapeError(
+                f"{called} takes ({', '.join(signature.parameters)}) and was called with "
+                f"{described(self.leaves()) or 'nothing'}: {error}; give it a whole example "
+                "(measure.answers(model, [(first, second)]))."
+            ) from error
 
     def signature(self) -> Signature:
         """The signature of a model that takes just this example."""

@@ -8,6 +8,7 @@ leaves, numbers and NumPy arrays are tensors. Every leaf has a *path*: ``boxes``
 from __future__ import annotations
 
 import copy
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -93,9 +94,33 @@ def own(tree: Tree) -> Tree:
                 return copy.deepcopy(leaf)
             except Exception:  # a class of somebody else's: its items are what counts
                 return {name: own(branch) for name, branch in leaf.items()}
-        return copy.deepcopy(leaf)
+        try:
+            return copy.deepcopy(leaf)
+        except RuntimeError:  # a dataclass that holds results with gradients
+            mine = copy.copy(leaf)
+            for name, value in vars(leaf).items():
+                object.__setattr__(mine, name, own(value))
+            return mine
 
     return pytree.tree_map(copied, tree)
+
+
+def natural(name: object) -> list[tuple[int, int, str]]:
+    """A key by which names are put in the order in which one counts: ``x2`` before ``x10``."""
+    parts = re.split(r"(\d+)", str(name))
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part]
+
+
+def ordered(tree: Tree) -> Tree:
+    """The same tree with the items of its dictionaries in one order, whoever made them.
+
+    Files have their inputs in an order, and not always by a name.
+    """
+    if type(tree) in (dict, OrderedDict):
+        return {name: ordered(tree[name]) for name in sorted(tree, key=natural)}
+    if type(tree) in (list, tuple):
+        return type(tree)(map(ordered, tree))
+    return tree
 
 
 def is_plain(tree: Tree) -> bool:
@@ -138,6 +163,8 @@ def equal(a: Tensor, b: Tensor) -> Tensor:
     """Element by element, whether two tensors of one shape are equal; NaN equals NaN."""
     if a.dtype == b.dtype and not (a.is_floating_point() or a.is_complex() or a.is_quantized):
         return a == b  # exact, also above 2**53
+    if a.is_complex() != b.is_complex():
+        a, b = a.to(torch.complex128), b.to(torch.complex128)
     x, y = plain(a), plain(b)
     same = (x == y) | (x.isnan() & y.isnan())
     return same.all(-1) if a.is_complex() else same
@@ -150,18 +177,43 @@ def join(trees: Sequence[Tree], sizes: Sequence[int]) -> Tree:
         trees: answers to one batch each.
         sizes: how many examples each batch has.
 
+    Returns:
+        The tree; of other classes than tuples, lists and dictionaries, a dictionary by path.
+
     Raises:
+        StructureError: if two batches are answered with other leaves.
         ShapeError: if there are several, and a leaf does not have as many entries as its batch has
             examples.
     """
     if len(trees) == 1:
         return trees[0]
-    for tree, size in zip(trees, sizes, strict=True):
-        for path, leaf in leaves(tree).items():
+    found = [leaves(tree) for tree in trees]
+    for tree, size in zip(found, sizes, strict=True):
+        for path, leaf in tree.items():
             if leaf.ndim == 0 or len(leaf) != size:
                 raise ShapeError(
                     f"The answers{f' ({path})' if path else ''} to {size} examples have the shape "
                     f"{tuple(leaf.shape)}, so those to several batches cannot be put together; "
                     "call the model with one example at a time (measure.answers)."
                 )
-    return pytree.tree_map(lambda *parts: torch.cat(parts), trees[0], *trees[1:])
+        if tree.keys() != found[0].keys():
+            raise StructureError(
+                f"One batch is answered with {', '.join(found[0]) or 'nothing'} and another with "
+                f"{', '.join(tree) or 'nothing'}; call the model with one example at a time "
+                "(measure.answers)."
+            )
+    whole = {path: torch.cat([tree[path] for tree in found]) for path in found[0]}
+    return _filled(trees[0], whole, "") if is_plain(trees[0]) else whole
+
+
+def _filled(tree: Tree, found: Mapping[str, Tensor], path: str) -> Tree:
+    """A plain tree with other tensors at its leaves."""
+    if tree is None:
+        return None
+    if isinstance(tree, (dict, list, tuple)):
+        parts = {
+            name: _filled(branch, found, f"{path}.{name}" if path else str(name))
+            for name, branch in _branches(tree, path)
+        }
+        return parts if isinstance(tree, dict) else type(tree)(parts.values())
+    return found[path]

@@ -19,6 +19,7 @@ from mobilelab.core.errors import ShapeError, StructureError
 from mobilelab.core.signature import dtype_name
 from mobilelab.core.trees import Answers, Tree, equal, leaves, plain
 from mobilelab.tasks import DECIDED, Bounds, Task, each, guess
+from mobilelab.tasks.base import part_of, paths_of
 
 #: Relative L2 error up to which two float computations count as the same answers.
 SAME = DECIDED.same
@@ -57,12 +58,15 @@ class Leaf:
     as answering zero every time. Infinite where NaN or infinity stand in other places."""
     equal: float
     """Share of elements, 0 to 1, that are exactly equal."""
+    measured: bool = False
+    """Whether its task takes integers for numbers that may be a little off."""
 
     @property
     def counts(self) -> bool:
         """Whether it holds counts (integers, booleans), for which only equal is near."""
         kind = getattr(torch, self.dtype)
-        return not (kind.is_floating_point or kind.is_complex or "q" in self.dtype)
+        numbers = kind.is_floating_point or kind.is_complex or "q" in self.dtype
+        return not (numbers or self.measured)
 
     def verdict(self, bounds: Bounds) -> Verdict:
         """``same`` or ``close`` by the error, or by the share of equal elements for counts."""
@@ -91,10 +95,14 @@ class Parity:
     decisions: str = "predictions"
     """What was counted."""
     bounds: Bounds = DECIDED
+    heads: tuple[tuple[str, Parity], ...] = ()
+    """Of answers with several heads: each by its own task and bounds."""
 
     @property
     def verdict(self) -> Verdict:
-        """Of the worst leaf and of the decisions."""
+        """Of the worst leaf and of the decisions; of several heads the worst."""
+        if self.heads:
+            return max((head.verdict for _, head in self.heads), key=list(Verdict).index)
         verdicts = [leaf.verdict(self.bounds) for leaf in self.leaves] or [Verdict.CLOSE]
         if Verdict.DIFFERENT in verdicts or self.agreement < self.bounds.agree:
             return Verdict.DIFFERENT
@@ -112,6 +120,10 @@ class Parity:
         )
 
     def __repr__(self) -> str:
+        if self.heads:
+            order = list(Verdict)
+            name, head = max(self.heads, key=lambda one: order.index(one[1].verdict))
+            return f"{head!r} (head {name}, the worst of {len(self.heads)})"
         agree = f"{self.agreement:.1%} of {self.inputs} {self.decisions} agree"
         if self.worst is None:
             return f"{self.verdict}: {agree}"
@@ -157,13 +169,26 @@ def compare(reference: Tree, candidate: Tree, task: Task | None = None) -> Parit
     if not any(leaf.numel() for tree, _ in pairs for leaf in tree.values()):
         shapes = [tuple(leaf.shape) for leaf in pairs[0][0].values()]
         raise ShapeError(f"There is nothing to compare in answers of shape {shapes}.")
+    if task.heads:
+        return _by_head(ours, theirs, task)
     sized = all(a[path].shape == b[path].shape for a, b in pairs for path in a)
     found: tuple[Leaf, ...] = ()
     if task.same_shapes or sized:
-        found = tuple(_leaf(path, [(a[path], b[path]) for a, b in pairs]) for path in pairs[0][0])
+        paths = dict.fromkeys(path for tree, _ in pairs for path in tree)  # None has no leaf
+        found = tuple(
+            _leaf(path, [(a[path], b[path]) for a, b in pairs if path in a], task) for path in paths
+        )
     if not task.same_shapes and any(leaf.verdict(task.bounds) != "same" for leaf in found):
         found = ()  # boxes in another order are the same boxes: only decisions can be compared
     share, total = task.agree(Answers(ours), Answers(theirs))
+    if not total and any(leaf.verdict(task.bounds) != "same" for leaf in found):
+        raise ShapeError(
+            f"There are no {task.decisions} in the reference's answers, and the candidate's are "
+            "not the same: nothing can be said. Take examples with some, or another threshold in "
+            "the task."
+        )
+    if not total and not found:
+        raise ShapeError(f"There are no {task.decisions} to compare in either model's answers.")
     measured = [leaf for leaf in found if not leaf.counts] or found
     return Parity(
         max_abs=max((leaf.max_abs for leaf in measured), default=math.nan),
@@ -176,11 +201,42 @@ def compare(reference: Tree, candidate: Tree, task: Task | None = None) -> Parit
     )
 
 
+def _by_head(ours: list[Tree], theirs: list[Tree], task: Task) -> Parity:
+    """Each head by its own task; what belongs to no head as one more."""
+    found = []
+    taken: set[str] = set()
+    for name, head in task.heads.items():
+        one, other = (Answers(part_of(tree, name) for tree in side) for side in (ours, theirs))
+        found.append((name, compare(one, other, head)))
+        taken |= {path for path in paths_of(Answers(ours)) if f"{path}.".startswith(f"{name}.")}
+    rest = [path for path in paths_of(Answers(ours)) if path not in taken]
+    if rest:
+        one, other = (
+            Answers({p: x for p, x in leaves(tree).items() if p in rest} for tree in side)
+            for side in (ours, theirs)
+        )
+        found.append(("(the rest)", compare(one, other)))
+    total = sum(head.inputs for _, head in found)
+    equal = sum(head.agreement * head.inputs for _, head in found)
+    return Parity(
+        max_abs=max(head.max_abs for _, head in found),
+        rel_l2=max(head.rel_l2 for _, head in found),
+        agreement=equal / total if total else 1.0,
+        inputs=total,
+        leaves=tuple(leaf for _, head in found for leaf in head.leaves),
+        decisions=task.decisions,
+        heads=tuple(found),
+    )
+
+
 def _named_like(reference: Tree, candidate: Tree) -> Tree:
     """The candidate with the reference's names, where it has the same leaves in order."""
     ours, theirs = leaves(reference), leaves(candidate)
     if ours.keys() == theirs.keys():
         return candidate
+    flat = {name.replace(".", "_"): name for name in ours}  # as a .tflite writes paths
+    if flat.keys() == theirs.keys():
+        return {flat[name]: leaf for name, leaf in theirs.items()}
     if isinstance(candidate, (list, tuple, Tensor)) and len(ours) == len(theirs):
         return dict(zip(ours, theirs.values(), strict=True))
 
@@ -193,9 +249,12 @@ def _named_like(reference: Tree, candidate: Tree) -> Tree:
     )
 
 
-def _leaf(path: str, pairs: Sequence[tuple[Tensor, Tensor]]) -> Leaf:
+def _leaf(path: str, pairs: Sequence[tuple[Tensor, Tensor]], task: Task) -> Leaf:
     """One leaf over all examples."""
     largest, difference, size, alike, elements = 0.0, 0.0, 0.0, 0, 0
+    sizes = [plain(ours) for ours, _ in pairs]
+    sizes = [one[one.isfinite()].abs().max().item() for one in sizes if one.isfinite().any()]
+    unit = max(sizes, default=0.0) or 1.0  # squares of numbers far from 1 leave float64
     for ours, theirs in pairs:
         if ours.shape != theirs.shape:
             called = f" of {path!r}" if path else ""
@@ -211,11 +270,12 @@ def _leaf(path: str, pairs: Sequence[tuple[Tensor, Tensor]]) -> Leaf:
         finite = a.isfinite() & b.isfinite()
         if not (finite | (a == b) | (a.isnan() & b.isnan())).all():
             largest = difference = math.inf
-        gap, whole = (a - b)[finite], a[finite]
+        gap, whole = (a - b)[finite] / unit, a[finite] / unit
         if gap.numel():
-            largest = max(largest, gap.abs().max().item())
+            largest = max(largest, gap.abs().max().item() * unit)
         difference += gap.square().sum().item()
         size += whole.square().sum().item()
     error = math.sqrt(difference / size) if size else (math.inf if difference else 0.0)
     dtype = dtype_name(pairs[0][0].dtype)
-    return Leaf(path, dtype, largest, error, alike / elements if elements else 1.0)
+    share = alike / elements if elements else 1.0
+    return Leaf(path, dtype, largest, error, share, task.measures_integers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,10 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.modules.dropout import _DropoutNd
 
 from mobilelab.core.errors import ModelWarning, ShapeError
-from mobilelab.core.signature import Example, described
-from mobilelab.core.trees import Answers, Tree, join, own
+from mobilelab.core.signature import Example
+from mobilelab.core.trees import Answers, Tree, equal, join, own
 
 Predict = Callable[[Tensor], Tensor]
 
@@ -63,44 +63,42 @@ def scores(model: Callable[..., Tree], images: Tensor, batch: int = 100) -> Any:
         ModelWarning: if the model writes into its inputs, or keeps a state.
     """
     with torch.no_grad(), watched(model) as call:
-        parts = [(len(part), call(Example((part,)))) for part in images.split(batch)]
-    return own(join([tree for _, tree in parts], [size for size, _ in parts]))
+        # an answer may lie in memory that the model uses again: copies, before the next call
+        parts = [(len(part), own(call(Example((part,))))) for part in images.split(batch)]
+    return join([tree for _, tree in parts], [size for size, _ in parts])
 
 
 def writes(model: Callable[..., Tree], example: Example) -> tuple[list[str], list[str]]:
-    """What a model writes into when it is called once: its own buffers, and its inputs.
+    """What a model writes into when it is called once: what it holds, and its inputs.
 
     Nothing is left changed.
     """
-    before = {name: (buffer, _writes(buffer)) for name, buffer in _buffers(model).items()}
-    mine = example.own()
-    inputs = {name: (leaf, _writes(leaf)) for name, leaf in mine.leaves().items()}
-    with warnings.catch_warnings(), stateless(model), torch.no_grad():
-        warnings.simplefilter("ignore", ModelWarning)
-        model(*mine.args, **mine.named)
-        now = _buffers(model)
-        changed = [
-            name for name, (buffer, count) in before.items()
-            if now.get(name) is not buffer or _writes(buffer) != count
-        ]  # fmt: skip
-    return changed, [name for name, (leaf, count) in inputs.items() if _writes(leaf) != count]
+    mine, before = example.own(), example.own().leaves()
+    inputs = mine.leaves()
+    held = _Held(model)
+    with torch.no_grad():
+        try:
+            model(*mine.args, **mine.named)
+        finally:
+            changed = held.give_back()
+    return changed, [name for name, leaf in inputs.items() if not _equal(leaf, before[name])]
 
 
 @contextmanager
 def watched(model: Callable[..., Tree]) -> Iterator[Callable[[Example], Tree]]:
-    """A way to call a model with copies of examples, and a word at the end about what it wrote.
+    """A way to call a model with copies of examples, and a word at the end about what it did.
 
-    torch counts the writes into each tensor (``Tensor._version``).
+    Values are compared, because torch's own count of writes does not see all of them.
     """
     written: dict[str, None] = {}
+    generator = torch.get_rng_state()
 
     def call(example: Example) -> Tree:
-        mine = example.own()
-        _bound(model, mine)
+        mine, before = example.own(), example.own().leaves()
+        mine.check(model)
         inputs = mine.leaves()
-        writes = {name: _writes(leaf) for name, leaf in inputs.items()}
         answer = model(*mine.args, **mine.named)
-        written.update({n: None for n, leaf in inputs.items() if _writes(leaf) != writes[n]})
+        written.update({n: None for n, leaf in inputs.items() if not _equal(leaf, before[n])})
         return answer
 
     with stateless(model):
@@ -112,38 +110,33 @@ def watched(model: Callable[..., Tree]) -> Iterator[Callable[[Example], Tree]]:
             "word (chapter 04). Here it got copies; let it compute a new tensor instead.",
             ModelWarning, stacklevel=4,
         )  # fmt: skip
+    if not torch.equal(generator, torch.get_rng_state()) and not _drops(model):
+        warnings.warn(
+            "The model draws random numbers while it answers, so it answers otherwise each time; "
+            "take them as an input, or leave that layer out in eval mode.",
+            ModelWarning, stacklevel=4,
+        )  # fmt: skip
 
 
 @contextmanager
 def stateless(model: object) -> Iterator[None]:
     """Give a model its state back afterwards, and say that it has one.
 
-    A module's buffers are looked at; a loaded model file says so itself (``Session.state``).
+    A module's buffers, weights and other tensors are looked at; a loaded model file says so itself
+    (``Session.state``).
 
     Warns:
         ModelWarning: if calling the model changed it.
     """
-    before = {
-        name: (buffer, _writes(buffer), buffer.detach().clone())
-        for name, buffer in _buffers(model).items()
-    }
+    owner = getattr(model, "__self__", model)  # of a bound method, such as session.predict
+    held, changed = _Held(owner), []
     try:
         yield
     finally:
-        owner = getattr(model, "__self__", model)  # of a bound method, such as session.predict
-        changed: list[str] = []
-        if not isinstance(owner, torch.nn.Module):
-            changed += getattr(owner, "state", ())
-        if changed:
+        if not isinstance(owner, torch.nn.Module) and (state := getattr(owner, "state", ())):
+            changed += state
             owner.reset()  # type: ignore[attr-defined]
-        now = _buffers(model)
-        for name, (buffer, writes, value) in before.items():
-            if now.get(name) is not buffer or _writes(buffer) != writes:
-                changed.append(name)
-                place, _, last = name.rpartition(".")
-                with torch.no_grad():
-                    buffer.copy_(value)
-                setattr(model.get_submodule(place), last, buffer)  # type: ignore[attr-defined]
+        changed += held.give_back()
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         warnings.warn(
@@ -154,49 +147,74 @@ def stateless(model: object) -> Iterator[None]:
         )  # fmt: skip
 
 
-def _buffers(model: object) -> dict[str, Tensor]:
-    """A module's buffers, but those that are there to be written into.
-
-    Those are observers', torch's or torchao's, and in training mode BatchNorm's.
-    """
-    if not isinstance(model, torch.nn.Module) or getattr(model, "training", False):
-        return {}
-
-    def watches(part: torch.nn.Module) -> bool:
-        return bool({"ObserverBase", "FakeQuantizeBase"} & {c.__name__ for c in type(part).__mro__})
-
-    return {
-        f"{place}.{name}".lstrip("."): buffer
-        for place, part in model.named_modules()
-        if not watches(part)
-        for name, buffer in part.named_buffers(recurse=False)
-    }
+#: What BatchNorm moves in training mode, which is what it is for.
+_AVERAGES = ("running_mean", "running_var", "num_batches_tracked")
 
 
-def _writes(tensor: Tensor) -> int:
-    return 0 if tensor.is_inference() else tensor._version
+class _Held:
+    """The tensors that a module holds, with copies of their values."""
+
+    def __init__(self, model: object) -> None:
+        model = getattr(model, "__self__", model)
+        self.module = model if isinstance(model, torch.nn.Module) else None
+        if isinstance(model, torch.jit.ScriptModule):  # its parts are not Python's
+            found = [("", model, dict(model.named_buffers()))]
+        else:
+            found = [] if self.module is None else list(self._tensors(self.module))
+        self.tensors = [
+            (f"{place}.{name}".lstrip("."), part, name, tensor, tensor.detach().clone())
+            for place, part, tensors in found
+            for name, tensor in tensors.items()
+        ]
+
+    @staticmethod
+    def _tensors(module: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module, dict]]:
+        for place, part in module.named_modules():
+            kinds = {kind.__name__ for kind in type(part).__mro__}
+            if {"ObserverBase", "FakeQuantizeBase"} & kinds:  # torch's or torchao's: made for it
+                continue
+            plain = {n: x for n, x in vars(part).items() if isinstance(x, Tensor)}
+            own = {**plain, **part._parameters, **part._buffers}
+            yield place, part, {
+                name: tensor for name, tensor in own.items()
+                if isinstance(tensor, Tensor) and not torch.nn.parameter.is_lazy(tensor)
+                and not (part.training and name.rpartition(".")[2] in _AVERAGES)
+            }  # fmt: skip
+
+    def give_back(self) -> list[str]:
+        """Names of what was changed; it has its old value again."""
+        changed = []
+        for path, part, name, tensor, value in self.tensors:
+            now = dict(part.named_buffers()) if isinstance(part, torch.jit.ScriptModule) else None
+            held = now.get(name) if now is not None else getattr(part, name, None)
+            if held is tensor and _equal(tensor, value):
+                continue
+            if now is not None and held is not None and _equal(held, value):
+                continue
+            changed.append(path)
+            with torch.no_grad():
+                tensor.data.copy_(value)
+            if now is None and held is not tensor:
+                setattr(part, name, tensor)
+            elif now is not None and held is not None:
+                held.data.copy_(value)
+        return changed
 
 
-def _bound(model: Callable[..., Tree], example: Example) -> None:
-    """Refuse, before the call, inputs that a Python function has no names for.
+def _equal(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are equal in every bit that counts, NaN for NaN."""
+    if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device:
+        return False
+    if a.device.type == "meta":
+        return True
+    return torch.equal(a, b) or bool(equal(a, b).all())
 
-    Raises:
-        ShapeError: naming the inputs that it has.
-    """
-    function = getattr(model, "forward", model)
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # what is not written in Python has none
-        return
-    try:
-        signature.bind(*example.args, **example.named)
-    except TypeError as error:
-        called = type(model).__name__ if isinstance(model, torch.nn.Module) else "The function"
-        raise ShapeError(
-            f"{called} takes ({', '.join(signature.parameters)}) and was called with "
-            f"{described(example.leaves()) or 'nothing'}: {error}; give it a whole example "
-            "(measure.answers(model, [(first, second)]))."
-        ) from error
+
+def _drops(model: object) -> bool:
+    """Whether a dropout is at work, which draws random numbers on purpose."""
+    model = getattr(model, "__self__", model)
+    parts = model.modules() if isinstance(model, torch.nn.Module) else ()
+    return any(part.training and isinstance(part, _DropoutNd) for part in parts)
 
 
 def accuracy(outputs: Tensor, labels: Tensor) -> float:

@@ -132,9 +132,14 @@ def latency(model: Callable[..., object], *inputs: Tree, **options: float) -> Ti
 
     The model gets a copy of the inputs, made once and before the clock starts.
 
+    Raises:
+        ShapeError: if a Python function does not take such inputs.
+
     Warns:
         ModelWarning: if the model keeps a state, which the calls have changed.
     """
-    mine = Example(inputs).own().args
+    example = Example(inputs)
+    example.check(model)
+    mine = example.own().args
     with stateless(model):
         return time_in_turn({"call": lambda: model(*mine)}, **options)["call"]  # type: ignore[arg-type]

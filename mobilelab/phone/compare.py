@@ -23,11 +23,13 @@ from torch import Tensor
 
 from mobilelab import runtimes
 from mobilelab.core.errors import ModelFileError, ShapeError
+from mobilelab.core.signature import Example
 from mobilelab.core.trees import join, leaves, own
 from mobilelab.measure import parity
 from mobilelab.phone.errors import Refused
 from mobilelab.phone.machine import Phone
 from mobilelab.runtimes import lite
+from mobilelab.runtimes.arguments import check_inputs
 from mobilelab.tasks import Classification, Task
 
 #: Relative L2 error up to which float32 scores of the two count as the same answers. Looser than
@@ -126,6 +128,8 @@ def compare(
     """
     path = lite.check(path)
     given = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if (wanted := lite.arguments(path)) is not None:
+        check_inputs(path.name, wanted, Example(tuple(given)))
     count = _count(given, targets)
     version, operators = contents(path)
     known = {
@@ -146,10 +150,7 @@ def compare(
         images=distance.inputs,
         max_abs=distance.max_abs,
         rel_l2=distance.rel_l2,
-        identical=all(
-            a.numpy().tobytes() == b.numpy().tobytes()
-            for a, b in zip(here.values(), there.values(), strict=True)
-        ),
+        identical=all(_same_bits(a, b) for a, b in zip(here.values(), there.values(), strict=True)),
         agreement=distance.agreement,
         host_accuracy=nan if targets is None else judge.score(here, targets),
         phone_accuracy=nan if targets is None else judge.score(there, targets),
@@ -162,7 +163,13 @@ def _count(given: Sequence[Tensor], targets: Any) -> int:
     Raises:
         ShapeError: if there are none, or not as many targets.
     """
-    count = len(given[0]) if given and given[0].ndim else 0
+    for leaf in given:
+        if leaf.is_quantized or leaf.dtype == torch.bfloat16 or not leaf.ndim:
+            raise ShapeError(
+                f"The virtual phone is sent tensors with the examples first, and {leaf.dtype} of "
+                f"shape {tuple(leaf.shape)} is none that it takes; convert it inside the network."
+            )
+    count = len(given[0]) if given else 0
     if not count or (targets is not None and len(targets) != count):
         raise ShapeError(
             f"A comparison needs one label for each image, but got {count} images and "
@@ -177,9 +184,17 @@ def _here(path: Path, given: Sequence[Tensor], batch_size: int) -> dict[str, Ten
     try:
         session = runtimes.load(path)
         parts = list(zip(*(x.split(batch_size) for x in given), strict=True))
-        return leaves(join([own(session(*part)) for part in parts], [len(x[0]) for x in parts]))
+        found = leaves(join([own(session(*part)) for part in parts], [len(x[0]) for x in parts]))
     finally:
         torch.backends.quantized.engine = before
+    # as the phone sends them
+    found = {path: x.dequantize() if x.is_quantized else x for path, x in found.items()}
+    return {path: x.float() if x.dtype == torch.bfloat16 else x for path, x in found.items()}
+
+
+def _same_bits(a: Tensor, b: Tensor) -> bool:
+    alike = a.dtype == b.dtype and a.shape == b.shape
+    return alike and torch.equal(*(x.contiguous().reshape(-1).view(torch.uint8) for x in (a, b)))
 
 
 def _missing(text: str, operators: tuple[str, ...]) -> tuple[str, ...]:

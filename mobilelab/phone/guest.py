@@ -38,7 +38,9 @@ def leaves(tree, path=""):
     """Paths and tensors of what a model answers; quantized ones as floats."""
     if isinstance(tree, torch.Tensor):
         plain = tree.detach()
-        yield path, (plain.dequantize() if plain.is_quantized else plain).contiguous()
+        plain = plain.dequantize() if plain.is_quantized else plain
+        # the other side has no bfloat16
+        yield path, (plain.float() if plain.dtype == torch.bfloat16 else plain).contiguous()
         return
     if isinstance(tree, (bool, int, float)):
         yield path, torch.tensor(tree)
@@ -47,7 +49,8 @@ def leaves(tree, path=""):
         return
     if not isinstance(tree, (dict, list, tuple)):
         raise TypeError("the model answers with a " + type(tree).__name__ + ", not with tensors")
-    for name, branch in tree.items() if isinstance(tree, dict) else enumerate(tree):
+    named = zip(getattr(tree, "_fields", range(len(tree))), tree, strict=True)
+    for name, branch in tree.items() if isinstance(tree, dict) else named:
         yield from leaves(branch, path + "." + str(name) if path else str(name))
 
 

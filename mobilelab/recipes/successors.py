@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,82 +16,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mobilelab import measure
-from mobilelab.core.errors import ExportError, MobileLabError, ModelWarning
-from mobilelab.core.signature import Example
-from mobilelab.core.trees import is_plain, leaves
 from mobilelab.datasets import Dataset
 from mobilelab.models import TinyMobileNet
+from mobilelab.recipes.exportable import exportable, prepared, refusals
 from mobilelab.recipes.memo import once
 from mobilelab.recipes.variants import Variant
 from mobilelab.runtimes.executorch import with_flatc
-from mobilelab.runtimes.libraries import first_line, imported, quiet
+from mobilelab.runtimes.libraries import imported, quiet
 
 _ET = ("ExecuTorch", "executorch")
 _LITERT = ("LiteRT's converter", "litert")
-
-
-@contextmanager
-def _refusals(road: str) -> Iterator[None]:
-    """What an exporter throws, as one sentence, and what it warns of, as a warning.
-
-    Raises:
-        ExportError: with the exporter's own reason.
-
-    Warns:
-        ModelWarning: with the exporter's own words.
-    """
-    said: list[str] = []
-    try:
-        with quiet(said):
-            yield
-    except MobileLabError:
-        raise
-    except Exception as error:  # exporters throw anything, assertions of the compiler included
-        raise ExportError(
-            f"{road} refuses this network ({type(error).__name__}): {first_line(error)}."
-        ) from error
-    for text in said:
-        if "_flat_weights" in text:  # every nn.LSTM and nn.GRU moves its own weights about
-            continue
-        warnings.warn(f"{road} says: {text}", ModelWarning, stacklevel=4)
-
-
-class PlainAnswers(nn.Module):
-    """A network that answers with an object, answering with a dictionary instead.
-
-    Exporters do not know other people's classes. The names are the leaves' paths.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, *inputs: Any) -> dict[str, Tensor]:
-        """What the network answers, leaf by leaf."""
-        return leaves(self.network(*inputs))
-
-
-def _exportable(model: nn.Module, example: Example, what: str, inputs_too: bool) -> nn.Module:
-    """The network, with plain answers, if its file will answer as it does.
-
-    Raises:
-        ExportError: if it writes into what it has, naming that.
-    """
-    buffers, inputs = measure.writes(model, example)
-    if buffers:
-        raise ExportError(
-            f"The network writes into {', '.join(buffers)} while it answers, and {what}; take the "
-            "state as an input and return the new one."
-        )
-    if inputs and inputs_too:
-        raise ExportError(
-            f"The network writes into its input {', '.join(inputs)}, and the file would give that "
-            "back as one more output; compute a new tensor instead."
-        )
-    with torch.no_grad():
-        mine = example.own()
-        return model if is_plain(model(*mine.args)) else PlainAnswers(model)
 
 
 # --- ExecuTorch ---------------------------------------------------------------------------
@@ -113,13 +45,19 @@ def to_executorch(model: nn.Module, inputs: Any, *, delegate: bool = True, **exp
         MissingRuntimeError: if executorch is not installed.
         ExportError: if the model keeps a state in a buffer, or the exporter refuses it.
     """
+    with torch.random.fork_rng(devices=[]):  # imports and exporters draw from it
+        return _to_executorch(model, inputs, delegate, export)
+
+
+def _to_executorch(model: nn.Module, inputs: Any, delegate: bool, export: dict[str, Any]) -> bytes:
     exir = imported("executorch.exir", *_ET)
     xnnpack = imported("executorch.backends.xnnpack.partition.xnnpack_partitioner", *_ET)
     with_flatc()
-    example = Example.of(inputs).positional(model.forward).own()
+    model, example = prepared(model, inputs)
     lost = "ExecuTorch's exporter drops the value that the state starts with"
-    model = _exportable(model, example, lost, inputs_too=True)
-    with _refusals("ExecuTorch's exporter"):
+    model = exportable(model, example, lost, inputs_too=True)
+    way = " Try delegate=False: then portable kernels run it." if delegate else ""
+    with refusals("ExecuTorch's exporter", way):
         exported = torch.export.export(model, example.args, **export)
         partitioners = [xnnpack.XnnpackPartitioner()] if delegate else []
         lowered = exir.to_edge_transform_and_lower(exported, partitioner=partitioners)
@@ -187,16 +125,19 @@ def to_litert(model: nn.Module, inputs: Any) -> bytes:
         MissingRuntimeError: if litert-torch is not installed.
         ExportError: if the model keeps a state in a buffer, or the exporter refuses it.
     """
+    with torch.random.fork_rng(devices=[]):  # importing the converter draws from it
+        return _to_litert(model, inputs)
+
+
+def _to_litert(model: nn.Module, inputs: Any) -> bytes:
     converter = imported("litert_torch", *_LITERT)
-    example = Example.of(inputs).positional(model.forward).own()
+    model, example = prepared(model, inputs)
     lost = "LiteRT's converter makes a constant of the state"
-    model = _exportable(model, example, lost, inputs_too=False)
-    generator = torch.get_rng_state()
-    road = _refusals("LiteRT's converter")
+    model = exportable(model, example, lost, inputs_too=False)
+    road = refusals("LiteRT's converter")
     with tempfile.TemporaryDirectory(prefix="mobilelab-") as folder, road:
         path = Path(folder) / "model.tflite"
         converter.convert(model, example.args).export(str(path))
-        torch.set_rng_state(generator)  # importing the converter draws from it
         return path.read_bytes()
 
 

@@ -67,6 +67,7 @@ class Session(ABC):
         self.path = Path(path)
         self.threads = threads
         self._load()
+        self._mark = _mark(self.path)
 
     @classmethod
     def prepare(cls) -> None:
@@ -109,7 +110,15 @@ class Session(ABC):
         return ()
 
     def reset(self) -> None:
-        """Load the file anew, so that its state is the one that it was saved with."""
+        """Load the file anew, so that its state is the one that it was saved with.
+
+        Raises:
+            ModelFileError: if another file has its name by now.
+        """
+        if _mark(self.path) != self._mark:
+            raise ModelFileError(
+                f"{self.path.name} was written anew after it was loaded; load it once more."
+            )
         self._load()
 
     @property
@@ -203,7 +212,7 @@ class Session(ABC):
             one = port.shape[0] if port.shape else None
             if (
                 not one
-                or leaf.ndim == 0
+                or leaf.ndim < 2  # its one axis need not be that of the examples
                 or not self._takes(port, leaf.new_empty(one, *leaf.shape[1:]))
             ):
                 kind = "" if not self._has_many() else f" for {port.name}"
@@ -221,6 +230,12 @@ class Session(ABC):
                 "into such batches."
             )
         return size
+
+
+def _mark(path: Path) -> tuple[int, int]:
+    """By what a file is seen to be another one."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
 
 
 def _free_batch(port: Port) -> str:

@@ -104,7 +104,8 @@ class ExecuTorchSession(Session):
             with quiet():
                 runtime = package.Runtime.get()
                 self._pool(runtime._legacy_module)
-                self._program = runtime.load_program(self.path)
+                # from memory: the runtime would go on reading a file that is written anew
+                self._program = runtime.load_program(content(self.path, ".pte"))
                 self._forward = self._program.load_method("forward")
             self._signature = _signature(self._forward.metadata)
         except (RuntimeError, KeyError) as error:
@@ -138,7 +139,11 @@ class ExecuTorchSession(Session):
         inputs = [leaf.contiguous() for leaf in example.leaves().values()]
         try:
             # contiguous: the runtime reads memory as it lies; clone: the next call overwrites it
-            found = [answer.clone() for answer in self._forward.execute(inputs)]
+            found = [
+                answer.clone() if isinstance(answer, Tensor) else answer
+                for answer in self._forward.execute(inputs)
+                if answer is not None
+            ]
         except RuntimeError as error:
             raise ShapeError(
                 f"{self.path.name} refuses {described(example.leaves())}: "
@@ -229,7 +234,7 @@ def _signature(meta: Any) -> Signature:
 def _port(name: str, tensor_meta: Callable[[int], Any], place: int) -> Port:
     try:
         tensor = tensor_meta(place)
-    except RuntimeError:  # a number, not a tensor
+    except (RuntimeError, IndexError):  # a number or nothing, not a tensor
         return Port(name)
     return Port(name, _TYPES.get(tensor.dtype()), tuple(tensor.sizes()))
 

@@ -6,6 +6,7 @@ import importlib
 import io
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -59,6 +60,10 @@ def quiet(said: list[str] | None = None) -> Iterator[None]:
 def first_line(error: BaseException) -> str:
     """What an error of torch or of a runtime says first, without its own place in C++."""
     lines = [line.strip() for line in str(error).splitlines()]
+    # after the place in the source stands the reason
+    reasons = [line.split(": ", 1)[1] for line in lines if re.match(r"\w+Error: [^<]", line)]
+    if reasons:
+        return reasons[-1].rstrip(".")
     lines = [line for line in lines if line and not line.startswith(_NO_REASON)]
     return (lines[0] if lines else type(error).__name__).rstrip(".")
 

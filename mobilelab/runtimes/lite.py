@@ -24,10 +24,11 @@ from mobilelab.core.errors import MeasureError, ModelFileError, ShapeError
 from mobilelab.core.signature import Example
 from mobilelab.core.threads import POOL_SIZE, POOL_THREADS
 from mobilelab.core.trees import Tree
+from mobilelab.runtimes.arguments import Argument, check_inputs
 from mobilelab.runtimes.base import Inside, Session
 from mobilelab.runtimes.libraries import first_line
-from mobilelab.runtimes.storages import stored_dtypes
-from mobilelab.runtimes.torchscript import refused, schema_names, written
+from mobilelab.runtimes.storages import forward_arguments, stored_dtypes
+from mobilelab.runtimes.torchscript import refused, written
 
 #: What zipfile raises for archives that are cut off, altered, or something else altogether.
 _UNREADABLE = (
@@ -173,6 +174,13 @@ def inspect(path: str | Path) -> LiteFile:
     )
 
 
+def arguments(path: Path) -> tuple[Argument, ...] | None:
+    """What ``forward`` takes, from the bytecode; ``None`` where that does not tell."""
+    with zipfile.ZipFile(path) as archive:
+        found = forward_arguments(archive, archive.namelist()[0].split("/")[0])
+    return None if found is None else tuple(Argument(*it) for it in found)
+
+
 class LiteSession(Session):
     """A ``.ptl``, behind the interface that all runtimes of the course share.
 
@@ -203,27 +211,21 @@ class LiteSession(Session):
         except (RuntimeError, AttributeError):
             return ()
 
+    @cached_property
+    def _arguments(self) -> tuple[Argument, ...] | None:
+        return arguments(self.path)
+
     def _call(self, example: Example) -> Tree:
         inputs = list(example.args)
-        if example.named:  # the interpreter takes inputs by their place only
-            names = (self._names() or ())[len(inputs) :]
-            if set(names) != set(example.named):
-                wrong = TypeError(
-                    f"its inputs after the first {len(inputs)} are {', '.join(names)}"
-                )
-                raise refused(self, example, wrong, self._names())
-            inputs += [example.named[name] for name in names]
+        if self._arguments is not None:
+            check_inputs(self.path.name, self._arguments, example)
+            # the interpreter takes inputs by their place only, and no input for None
+            rest = self._arguments[len(inputs) :]
+            inputs += [example.named[it.name] for it in rest if it.name in example.named]
         try:
             return self._module(*inputs)
         except (RuntimeError, TypeError, NotImplementedError) as error:
-            raise refused(self, example, error, self._names()) from error
-
-    def _names(self) -> tuple[str, ...] | None:
-        """Names of the inputs, from the TorchScript that a ``.ptl`` carries beside its bytecode."""
-        try:
-            return schema_names(torch.jit.load(str(self.path)))
-        except (RuntimeError, AttributeError):
-            return None
+            raise refused(self, example, error) from error
 
     def inspect(self) -> Inside:
         """Operators by name, without how often each is used; prepacked ones are XNNPACK's."""

@@ -10,7 +10,7 @@ import torch
 
 from mobilelab.core.errors import ModelFileError, ShapeError
 from mobilelab.core.signature import Example, Port, Signature, described
-from mobilelab.core.trees import Tree
+from mobilelab.core.trees import Tree, natural
 from mobilelab.runtimes.base import Inside, Session, content
 from mobilelab.runtimes.libraries import first_line, imported, quiet
 
@@ -20,12 +20,7 @@ _DELEGATE = "DELEGATE"
 
 def _in_order(details: dict[str, Any]) -> dict[str, Any]:
     """As the converter counts, ``args_2`` before ``args_10``."""
-
-    def number(name: str) -> tuple[str, int]:
-        bare = name.rstrip("0123456789")
-        return bare, int(name[len(bare) :] or 0)
-
-    return {name: details[name] for name in sorted(details, key=number)}
+    return {name: details[name] for name in sorted(details, key=natural)}
 
 
 def _port(name: str, detail: dict[str, Any]) -> Port:

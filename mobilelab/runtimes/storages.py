@@ -1,4 +1,4 @@
-"""Which tensors a ``.ptl`` stores, read from its pickles without running any code."""
+"""What the pickles of a ``.ptl`` say, read without running any code: tensors and arguments."""
 
 from __future__ import annotations
 
@@ -69,3 +69,21 @@ def stored_dtypes(archive: zipfile.ZipFile, prefix: str) -> dict[str, int]:
     for dtype, size in storages.values():
         total[dtype] = total.get(dtype, 0) + size
     return dict(sorted(total.items(), key=lambda item: -item[1]))
+
+
+def forward_arguments(archive: zipfile.ZipFile, prefix: str) -> list[tuple[str, str, bool]] | None:
+    """Of each input of ``forward`` its name, its annotation, and whether it has no default.
+
+    Returns:
+        ``None`` where the bytecode does not tell.
+    """
+    try:
+        _, *methods = _StorageCounter(archive.read(f"{prefix}/bytecode.pkl")).load()
+        schema = next(rest for name, _, *rest in methods if str(name).endswith(".forward"))
+        arguments = [dict(it) for it in dict(schema[0])["arguments"]]
+    except (StopIteration, IndexError, KeyError, TypeError, ValueError):
+        return None
+    return [
+        (it["name"], it["type"], it["default_value"] is None and "Optional" not in it["type"])
+        for it in arguments[1:]  # the first is the module itself, whatever it is called
+    ]

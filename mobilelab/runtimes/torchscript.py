@@ -11,6 +11,7 @@ import torch
 from mobilelab.core.errors import ModelFileError, ShapeError
 from mobilelab.core.signature import Example, described, dtype_name
 from mobilelab.core.trees import Tree
+from mobilelab.runtimes.arguments import Argument, check_inputs
 from mobilelab.runtimes.base import Inside, Session, content
 from mobilelab.runtimes.libraries import first_line
 
@@ -44,10 +45,12 @@ class TorchScriptSession(Session):
     def signature(self) -> None:
         """The file names its inputs and says neither their types nor their shapes."""
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The inputs' names."""
-        return schema_names(self.module)
+    @cached_property
+    def _arguments(self) -> tuple[Argument, ...]:
+        return tuple(
+            Argument(it.name, it.type.annotation_str, not it.has_default_value())
+            for it in self.module.forward.schema.arguments[1:]  # the first is the module itself
+        )
 
     @cached_property
     def state(self) -> tuple[str, ...]:
@@ -55,10 +58,11 @@ class TorchScriptSession(Session):
         return written(self.module)
 
     def _call(self, example: Example) -> Tree:
+        check_inputs(self.path.name, self._arguments, example)
         try:
             return self.module(*example.args, **example.named)
         except (RuntimeError, TypeError, NotImplementedError) as error:
-            raise refused(self, example, error, self.names) from error
+            raise refused(self, example, error) from error
 
     def inspect(self) -> Inside:
         """Operators of the graph by how often they stand in it, and the weights' types."""
@@ -104,22 +108,9 @@ def written(module: torch.jit.ScriptModule) -> tuple[str, ...]:
     return tuple(found)
 
 
-def schema_names(module: torch.jit.ScriptModule) -> tuple[str, ...]:
-    """Names of the inputs of ``forward``, without ``self``."""
-    return tuple(argument.name for argument in module.forward.schema.arguments[1:])
-
-
-def refused(
-    session: Session, example: Example, error: BaseException, names: tuple[str, ...] | None
-) -> ShapeError:
+def refused(session: Session, example: Example, error: BaseException) -> ShapeError:
     """What torch says about inputs that it does not take, in one sentence."""
-    inputs = example.leaves()
-    given = described(inputs) or "nothing"
-    if names is not None and len(example.args) + len(example.named) != len(names):
-        return ShapeError(
-            f"{session.path.name} takes {len(names)} input{'s' if len(names) != 1 else ''}, "
-            f"{', '.join(names) or 'none'}, and got {given}."
-        )
+    given = described(example.leaves()) or "nothing"
     return ShapeError(
         f"{session.path.name} refuses {given}: {first_line(error)}; call it with inputs like those "
         "that it was made with."

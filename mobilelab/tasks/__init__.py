@@ -29,11 +29,12 @@ def guess(answers: Tree) -> Task:
     one number each, between 0 and 1 are probabilities; everything else are numbers, and what is
     no number but a count (integers, booleans) has to be equal.
     """
-    found = list(leaves(each(answers)[0] if each(answers) else None).values())
-    if len(found) == 1 and found[0].is_floating_point():
-        scores = plain(found[0])
-        if scores.ndim == 2 and scores.shape[1] > 1:
+    found = [list(leaves(tree).values()) for tree in each(answers)]
+    if found and all(len(one) == 1 and one[0].is_floating_point() for one in found):
+        scores = [plain(one[0]) for one in found]
+        if all(one.ndim == 2 and one.shape[1] > 1 for one in scores):
             return Classification()
-        if scores.ndim == 2 and scores.numel() and scores.min() >= 0 and scores.max() <= 1:
+        full = all(one.ndim == 2 and one.numel() for one in scores)
+        if full and all(one.min() >= 0 and one.max() <= 1 for one in scores):
             return Binary()
     return Regression()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -70,6 +71,10 @@ class Task(ABC):
     #: Whether an answer has its place, so that two models' leaves have the same shapes. Boxes have
     #: none: in another order, or with one more, they are compared by their decisions alone.
     same_shapes: ClassVar[bool] = True
+    #: Whether leaves of integers are numbers that may be a little off, and not counts.
+    measures_integers: ClassVar[bool] = False
+    #: Tasks of parts of the answers, by the parts' paths, each with a verdict of its own.
+    heads: Mapping[str, Task] = MappingProxyType({})
 
     @abstractmethod
     def decide(self, answers: Tree) -> Any:
@@ -122,6 +127,29 @@ def leaf_of(answers: Tree, name: str) -> Tensor:
         f"A task reads a leaf {asked}, and the answers have {listed}; name one in the task, as in "
         "tasks.Classification('scores')."
     )
+
+
+def part_of(answers: Tree, name: str) -> Tree:
+    """A leaf, or the leaves of a branch without the branch's name.
+
+    Raises:
+        StructureError: if there is neither.
+    """
+    found = leaves(answers)
+    if name in found:
+        return found[name]
+    start = f"{name}."
+    part = {path.removeprefix(start): x for path, x in found.items() if path.startswith(start)}
+    if not part:
+        raise StructureError(
+            f"The answers have no head {name!r}; they have {', '.join(found) or 'nothing'}."
+        )
+    return part
+
+
+def paths_of(answers: Tree) -> list[str]:
+    """The paths of all leaves, also of those that some trees of the list do not have."""
+    return list(dict.fromkeys(path for tree in each(answers) for path in leaves(tree)))
 
 
 def joined(answers: Tree, read: Callable[[Tree], Tensor]) -> Tensor:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from mobilelab.core.errors import StructureError
-from mobilelab.core.trees import Answers, Tree, leaves
-from mobilelab.tasks.base import Metric, Task, each
+from mobilelab.core.trees import Answers, Tree
+from mobilelab.tasks.base import Metric, Task, each, part_of
 
 
 class Heads(Task):
-    """Several answers at once, each with a task of its own.
+    """Several answers at once, each with a task, bounds and a verdict of its own; the worst counts.
 
     Args:
         heads: path of a leaf or branch to the task that reads it; the first gives the metric.
@@ -27,28 +27,15 @@ class Heads(Task):
         if not heads:
             raise StructureError("Heads needs at least one head.")
         self.heads = dict(heads)
-        self.bounds = min((task.bounds for task in heads.values()), key=lambda b: b.close)
 
     @property
     def metric(self) -> Metric:  # type: ignore[override]
         """The first head's."""
         return next(iter(self.heads.values())).metric
 
-    def _part(self, answers: Tree, name: str) -> Tree:
-        found = leaves(answers)
-        if name in found:
-            return found[name]
-        start = f"{name}."
-        part = {path.removeprefix(start): x for path, x in found.items() if path.startswith(start)}
-        if not part:
-            raise StructureError(
-                f"The answers have no head {name!r}; they have {', '.join(found) or 'nothing'}."
-            )
-        return part
-
     def decide(self, answers: Tree) -> list[Any]:
         """What each head decides, one after the other."""
-        return [task.decide(self._part(answers, name)) for name, task in self.heads.items()]
+        return [task.decide(part_of(answers, name)) for name, task in self.heads.items()]
 
     def agreement(self, reference: Tree, candidate: Tree) -> tuple[float, int]:
         """Equal decisions of all heads."""
@@ -58,7 +45,7 @@ class Heads(Task):
         """The same over all examples, each head by its own task."""
         counts = [
             task.count(*(
-                Answers(self._part(tree, name) for tree in each(answers))
+                Answers(part_of(tree, name) for tree in each(answers))
                 for answers in (reference, candidate)
             ))
             for name, task in self.heads.items()
@@ -73,6 +60,6 @@ class Heads(Task):
         """The score of each head, in the unit of its own metric."""
         found = {}
         for name, task in self.heads.items():
-            parts = Answers(self._part(tree, name) for tree in each(answers))
+            parts = Answers(part_of(tree, name) for tree in each(answers))
             found[name] = task.score(parts, targets[name])
         return found

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from mobilelab.core.errors import ShapeError
 from mobilelab.core.trees import Tree, leaves, plain
-from mobilelab.tasks.base import USED, Bounds, Metric, Task, each, joined, leaf_of
+from mobilelab.tasks.base import USED, Bounds, Metric, Task, each, joined, leaf_of, paths_of
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,9 @@ class Classification(Task):
         return share(joined(answers, self.decide), targets)
 
 
-def share(decisions: Tensor, targets: Tensor) -> float:
+def share(decisions: Tensor, targets: Any) -> float:
     """Share of decisions that are the target's, 0 to 1."""
+    targets = torch.as_tensor(targets)
     if decisions.shape != targets.shape or not targets.numel():
         raise ShapeError(
             f"There are decisions of shape {tuple(decisions.shape)} and targets of shape "
@@ -75,7 +77,10 @@ class Binary(Task):
 
     def score(self, answers: Tree, targets: Tensor) -> float:
         """Share of right decisions, 0 to 1; ``targets`` are 0 and 1 in the scores' shape."""
-        return share(joined(answers, self.decide), targets.long())
+        wanted = torch.as_tensor(targets)
+        if not ((wanted == 0) | (wanted == 1)).all():
+            raise ShapeError("Targets of yes-or-no decisions are 0 and 1, nothing between them.")
+        return share(joined(answers, self.decide), wanted.long())
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,9 @@ class Regression(Task):
     Args:
         tolerance: two numbers agree if they differ by at most this share of the reference's
             standard deviation over all examples (of its size where there is one number only).
+            Outputs beside each other, such as boxes in pixels and scores, may have other units:
+            each index of the second and of the last axis has a deviation of its own, from 20
+            numbers on. What differs by rounding only (``bounds.same``) agrees as well.
         output: path of the numbers; empty: all leaves.
     """
 
@@ -105,27 +113,74 @@ class Regression(Task):
 
     def count(self, reference: Tree, candidate: Tree) -> tuple[float, int]:
         """The same over all examples: the spread is theirs, in one batch or one by one."""
-        chosen = [self.output] if self.output else list(leaves(each(reference)[0]))
         equal = total = 0
-        for name in chosen:
+        for name in [self.output] if self.output else paths_of(reference):
             ours, theirs = (
-                joined(answers, lambda tree, name=name: plain(leaf_of(tree, name)).flatten())
+                [plain(leaf_of(tree, name)) for tree in each(answers) if self._has(tree, name)]
                 for answers in (reference, candidate)
             )
-            finite = ours[ours.isfinite()]
-            spread = finite.std().item() if finite.numel() > 1 else finite.abs().sum().item()
-            near = (ours - theirs).abs() <= self.tolerance * spread
-            near |= (ours == theirs) | (ours.isnan() & theirs.isnan())
+            near = self._near(ours, theirs)
             equal, total = equal + near.sum().item(), total + near.numel()
         return equal, total
 
+    def _has(self, tree: Tree, name: str) -> bool:
+        return name == self.output or name in leaves(tree)
+
+    def _near(self, ours: list[Tensor], theirs: list[Tensor]) -> Tensor:
+        """Which numbers of one leaf agree, over all examples, one after the other."""
+        a, b = (torch.cat([leaf.flatten() for leaf in side]) for side in (ours, theirs))
+        if a.shape != b.shape:
+            raise ShapeError(
+                f"There are {len(a)} numbers in the reference's answers and {len(b)} in the "
+                "candidate's (a complex one counts as two)."
+            )
+        allowed = torch.full_like(a, _spread(a))
+        ranks = {leaf.ndim for leaf in ours}
+        for axis in {1, -1} if ranks == {max(ranks)} and max(ranks) > 1 else ():
+            indices = torch.cat([_along(leaf, axis).flatten() for leaf in ours])
+            allowed = allowed.minimum(_spreads(a, indices)[indices])
+        gap = (a - b).abs()
+        near = gap <= (self.tolerance * allowed).maximum(self.bounds.same * a.abs())
+        return near | (a == b) | (a.isnan() & b.isnan())
+
     def score(self, answers: Tree, targets: Tree) -> float:
         """Mean absolute error, in the unit of the numbers."""
-        ours = joined(answers, self.decide)
-        wanted = joined(targets, self.decide)
+        names = [self.output] if self.output else paths_of(answers)
+        ours = torch.cat([_numbers(answers, name) for name in names])
+        wanted = torch.cat(
+            [_numbers(targets, name) for name in paths_of(targets)] or [torch.empty(0)]
+        )
         if ours.shape != wanted.shape or not len(wanted):
             raise ShapeError(f"There are {len(ours)} numbers and {len(wanted)} targets.")
         return (ours - wanted).abs().mean().item()
+
+
+def _numbers(answers: Tree, name: str) -> Tensor:
+    """All numbers of one leaf, over all examples."""
+    return torch.cat([plain(leaf_of(tree, name)).flatten() for tree in each(answers)])
+
+
+def _spread(numbers: Tensor) -> float:
+    finite = numbers[numbers.isfinite()]
+    return finite.std().item() if finite.numel() > 1 else finite.abs().sum().item()
+
+
+def _spreads(numbers: Tensor, groups: Tensor) -> Tensor:
+    """Standard deviation of each group; infinity for a group of fewer than 20 finite numbers."""
+    finite = numbers.isfinite()
+    many = int(groups.max()) + 1
+    held, groups = numbers[finite], groups[finite]
+    count = groups.bincount(minlength=many)
+    mean = held.new_zeros(many).index_add(0, groups, held) / count
+    squares = held.new_zeros(many).index_add(0, groups, (held - mean[groups]).square())
+    return (squares / (count - 1)).sqrt().masked_fill(count < 20, math.inf)
+
+
+def _along(leaf: Tensor, axis: int) -> Tensor:
+    """For each element its index along an axis."""
+    shape = [1] * leaf.ndim
+    shape[axis] = leaf.shape[axis]
+    return torch.arange(leaf.shape[axis]).reshape(shape).expand(leaf.shape)
 
 
 @dataclass(frozen=True)
@@ -149,10 +204,16 @@ class Embedding(Task):
 
     def agreement(self, reference: Tree, candidate: Tree) -> tuple[float, int]:
         """Vectors that point the same way."""
-        cosine = (self.decide(reference) * self.decide(candidate)).sum(-1)
-        return (cosine >= self.least).sum().item(), cosine.numel()
+        ours, theirs = self.decide(reference), self.decide(candidate)
+        near = (ours * theirs).sum(-1) >= self.least
+        near |= (ours == 0).all(-1) & (theirs == 0).all(-1)  # a vector of zeros has no direction
+        return near.sum().item(), near.numel()
 
     def score(self, answers: Tree, targets: Tree) -> float:
         """Mean cosine with the targets, -1 to 1."""
         ours, wanted = joined(answers, self.decide), joined(targets, self.decide)
+        if ours.shape != wanted.shape:
+            raise ShapeError(
+                f"There are vectors {tuple(ours.shape)} and targets {tuple(wanted.shape)}."
+            )
         return (ours * wanted).sum(-1).mean().item()

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
+import torch
 from torch import Tensor
 
 from mobilelab.core.errors import ShapeError
-from mobilelab.core.trees import Tree, plain
+from mobilelab.core.trees import Tree, identical, plain
 from mobilelab.tasks.base import USED, Bounds, Metric, Task, each, joined, leaf_of
 from mobilelab.tasks.numbers import Classification
 
@@ -21,10 +22,12 @@ class Segmentation(Task):
     Args:
         classes: how many there are.
         output: path of the scores, shape ``(n, classes, h, w)``.
+        ignored: number in the targets that stands for pixels without a label, which do not count.
     """
 
     classes: int
     output: str = ""
+    ignored: int = 255
     metric: ClassVar[Metric] = Metric("mIoU", "%")
     decisions: ClassVar[str] = "pixels"
 
@@ -40,12 +43,23 @@ class Segmentation(Task):
         """
         from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-        masks = joined(answers, self.decide)
+        masks, targets = joined(answers, self.decide), torch.as_tensor(targets)
         if masks.shape != targets.shape:
             raise ShapeError(f"Masks {tuple(masks.shape)} and targets {tuple(targets.shape)}.")
-        table = multiclass_confusion_matrix(masks, targets, self.classes).double()
+        counted = targets != self.ignored
+        masks, targets = masks[counted], targets[counted]
+        outside = (targets < 0) | (targets >= self.classes)
+        if outside.any() or not len(targets):
+            raise ShapeError(
+                f"Targets are class numbers from 0 to {self.classes - 1}, and {self.ignored} where "
+                f"there is no label; here is {targets[outside][:1].tolist() or 'none at all'}."
+            )
+        # a pixel without a decision (NaN among its scores) is of no class, so it is wrong
+        missed = targets[masks < 0].bincount(minlength=self.classes).double()
+        table = multiclass_confusion_matrix(masks[masks >= 0], targets[masks >= 0], self.classes)
+        table = table.double()
         both = table.diagonal()
-        either = table.sum(0) + table.sum(1) - both
+        either = table.sum(0) + table.sum(1) - both + missed
         return (both[either > 0] / either[either > 0]).mean().item()
 
 
@@ -88,6 +102,11 @@ class Detection(Task):
                 "Boxes have the shape (pictures, k, 4) and their scores (pictures, k), not "
                 f"{tuple(boxes.shape)} and {tuple(scores.shape)}."
             )
+        if (boxes[..., :2] > boxes[..., 2:]).any():
+            raise ShapeError(
+                "Boxes are read as x0, y0, x1, y1, and here an x1 is left of its x0, or a y1 above "
+                "its y0; convert them with torchvision.ops.box_convert."
+            )
         return [
             {
                 "boxes": b[s >= self.least],
@@ -110,6 +129,9 @@ class Detection(Task):
         matched = total = 0
         for a, b in zip(ours, theirs, strict=True):
             total += max(len(a["boxes"]), len(b["boxes"]))
+            if identical(a, b):  # a box of NaN is like itself, and overlaps with nothing
+                matched += len(a["boxes"])
+                continue
             overlap = box_iou(a["boxes"], b["boxes"])
             overlap[a["labels"][:, None] != b["labels"][None]] = 0
             while overlap.numel() and overlap.max() >= self.iou:
@@ -128,7 +150,10 @@ class Detection(Task):
             [{k: v.float() if k != "labels" else v for k, v in one.items()} for one in found],
             [dict(one) for one in targets],
         )
-        return metric.compute()["map"].item()
+        found_map = metric.compute()["map"].item()
+        if found_map < 0:
+            raise ShapeError("There is no box in the targets, so there is nothing to find.")
+        return found_map
 
 
 @dataclass(frozen=True)
@@ -144,6 +169,7 @@ class ImageToImage(Task):
     output: str = ""
     metric: ClassVar[Metric] = Metric("PSNR", "dB")
     decisions: ClassVar[str] = "values as an 8-bit screen shows them"
+    measures_integers: ClassVar[bool] = True
     bounds: Bounds = USED
 
     def decide(self, answers: Tree) -> Tensor:

@@ -83,7 +83,9 @@ class Tagging(Task):
 
     def score(self, answers: Tree, targets: Tensor) -> float:
         """F1 over the tokens that belong to something, 0 to 1 (micro average)."""
-        tags = joined(answers, self.decide)
+        tags, targets = joined(answers, self.decide), torch.as_tensor(targets)
+        if tags.shape != targets.shape:
+            raise ShapeError(f"There are tags {tuple(tags.shape)}, targets {tuple(targets.shape)}.")
         right = ((tags == targets) & (targets != self.outside)).sum().item()
         found, there = ((x != self.outside).sum().item() for x in (tags, targets))
         return 2 * right / (found + there) if found + there else 1.0
