@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -306,3 +307,69 @@ def test_03_2_wants_the_answers_of_the_float_network(images, right):
         return tq.convert(prepared)
 
     assert ch03.check_repaired_recipe(recipe).passed is right
+
+
+# --- wrong answers that a strict reader found to pass --------------------------------------------
+
+
+def refused(check):
+    return [outcome.name for outcome in check.outcomes if not outcome.ok]
+
+
+def test_antialiasing_is_not_what_training_did():
+    def prepare(raw, max_value, size, mean, std):
+        x = torch.nn.functional.interpolate(
+            raw.float() / max_value, size=(size, size), mode="bilinear", antialias=True
+        )
+        return (x - torch.tensor(mean).view(1, -1, 1, 1)) / torch.tensor(std).view(1, -1, 1, 1)
+
+    (wrong,) = refused(ch05.check_prepare(prepare))
+    assert wrong == "the first two of eight pixels, made half as large"
+
+
+def test_a_gate_looks_at_every_record_and_at_the_version_asked_for():
+    def gate(path, newest):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+                for name in [max(names, key=lambda n: archive.getinfo(n).file_size)]:
+                    archive.read(name)
+        except zipfile.BadZipFile:
+            return "damaged"
+        if not any(name.endswith("bytecode.pkl") for name in names):
+            return "no bytecode"
+        version = torch.jit.mobile._get_model_bytecode_version(str(path))
+        return "ok" if version <= newest else "too new"
+
+    (wrong,) = refused(ch05.check_verdict(gate))
+    assert wrong == "a file with one altered bit in its smallest record"
+
+
+@pytest.mark.parametrize("bound", [0.005, 0.015])
+def test_the_first_screen_has_the_bound_that_was_asked_for(bound):
+    def screen(inputs, scores, seen_inputs, seen_scores):
+        if inputs.shape != seen_inputs.shape or not (inputs - seen_inputs).abs().max() <= 1e-5:
+            return "preprocessing"
+        if scores.shape != seen_scores.shape:
+            return "model"
+        error = (scores - seen_scores).norm() / scores.norm()
+        return "ok" if error <= bound else "model"
+
+    assert refused(ch07.check_first_screen(screen))
+    assert not refused(ch07.check_first_screen(screen_right))
+
+
+def screen_right(inputs, scores, seen_inputs, seen_scores):
+    if inputs.shape != seen_inputs.shape or not (inputs - seen_inputs).abs().max() <= 1e-5:
+        return "preprocessing"
+    if scores.shape != seen_scores.shape:
+        return "model"
+    return "ok" if (scores - seen_scores).norm() <= 1e-2 * scores.norm() else "model"
+
+
+def test_below_the_threshold_is_below_it():
+    def reject(scores, threshold: float):
+        confidence, label = scores.softmax(1).max(1)
+        return torch.where(confidence <= threshold, -1, label)
+
+    assert refused(ch02.check_reject(reject))[0].startswith("a row with just the threshold")

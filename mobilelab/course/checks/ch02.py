@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from mobilelab.course.checks import Case, Check, verify
+from mobilelab.course.checks.scripting import quietly, short
 from mobilelab.grading import tasks
-
-_Given = TypeVar("_Given")
 
 # --- 02.1: which of these does a trace get wrong? -----------------------------------------
 
@@ -81,23 +79,9 @@ _SURE = torch.tensor([[0.0, 4.0, 0.0]])
 _UNSURE = torch.tensor([[1.0, 0.0, 0.0]])
 # Two large scores: softmax gives each 0.488, sigmoid would give 0.953.
 _BETWEEN = torch.tensor([[3.0, 3.0, 0.0]])
+#: Two equal scores: softmax gives each exactly one half.
+_EVEN = torch.tensor([[0.0, 0.0]])
 _BATCH = torch.tensor([[0.0, 4.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 3.0]])
-
-
-def _quietly(convert: Callable[..., _Given], *args: object) -> _Given:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return convert(*args)
-
-
-def _short(error: Exception) -> str:
-    """The one line of a TorchScript message that says what is wrong."""
-    lines = [line.strip().removeprefix("RuntimeError: ") for line in str(error).splitlines()]
-    lines = [line for line in lines if line] or [type(error).__name__]
-    if lines[0].startswith("The following operation failed"):
-        return lines[-1]
-    telling = ("Expected", "aren't supported", "Could not match")
-    return next((line for line in lines if any(word in line for word in telling)), lines[0])
 
 
 Reject = Callable[[Tensor, float], Tensor]
@@ -144,6 +128,13 @@ def _decisions(reject: Reject) -> list[tasks.Case]:
             "each. Sigmoid looks at every score alone.",
         ),
         Case(
+            "a row with just the threshold's confidence keeps its class",
+            lambda: reject(_EVEN, 0.5),
+            torch.tensor([0]),
+            "Softmax of two equal scores is exactly 0.5 each, and -1 is for what is *below* the "
+            "threshold.",
+        ),
+        Case(
             "the classes are whole numbers",
             lambda: str(reject(_SURE, 0.9).dtype),
             "torch.int64",
@@ -165,12 +156,12 @@ def _conversions(reject: Reject) -> list[tasks.Case]:
 
     def scripted() -> Tensor:
         try:
-            return _quietly(torch.jit.script, reject)(_BATCH, 0.9)
+            return quietly(torch.jit.script, reject)(_BATCH, 0.9)
         except Exception as error:
-            raise RuntimeError(_short(error)) from error
+            raise RuntimeError(short(error)) from error
 
     def traced() -> Tensor:
-        made = _quietly(torch.jit.trace, lambda scores: reject(scores, 0.9), (_SURE,))
+        made = quietly(torch.jit.trace, lambda scores: reject(scores, 0.9), (_SURE,))
         return cast(torch.jit.ScriptFunction, made)(_UNSURE)
 
     return [
@@ -222,15 +213,15 @@ def _saved(export: Callable[[nn.Module, Path], object]) -> torch.jit.ScriptModul
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.pt"
         try:
-            _quietly(export, _network(), path)
+            quietly(export, _network(), path)
         except NotImplementedError:
             raise
         except Exception as error:
-            raise RuntimeError(_short(error)) from error
+            raise RuntimeError(short(error)) from error
         if not path.is_file():
             raise FileNotFoundError("export saved no file at the path that it was given")
         try:
-            return _quietly(torch.jit.load, str(path))
+            return quietly(torch.jit.load, str(path))
         except RuntimeError as error:
             raise RuntimeError(
                 "torch.jit.load finds no program in the file; torch.save writes weights, the "

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import torch.jit.mobile
-from torch import Tensor, nn
+from torch import Tensor
 
 from mobilelab.course.checks import Case, Check, verify
+from mobilelab.course.checks.damaged import files as damaged_files
 from mobilelab.grading import tasks
 
 # What the lite interpreter's own list says about the two files of section 3 (torch 2.12.1).
@@ -109,6 +108,8 @@ def check_prepare(prepare: Prepare) -> Check:
     across, down = torch.tensor([0.0, 1.0, 3.0, 4.0]), torch.tensor([0.0, 2.0, 6.0, 8.0])
     ramp = torch.tensor([[[[0, 4], [8, 12]]]], dtype=torch.uint8)
     colors = torch.tensor([51, 102, 153], dtype=torch.uint8).view(1, 3, 1, 1).expand(2, 3, 8, 8)
+    # Half as large: a new pixel lies between two old ones. Antialiasing would add their neighbors.
+    row = torch.tensor([8, 0, 0, 4, 8, 0, 0, 4], dtype=torch.uint8)
 
     def looks() -> object:
         made = prepare(colors, 255.0, 32, (0.2, 0.2, 0.1), (0.5, 0.25, 0.5))
@@ -135,6 +136,14 @@ def check_prepare(prepare: Prepare) -> Check:
                 (down.view(4, 1) + across).view(1, 1, 4, 4),
                 "Repeated pixels mean mode='nearest'. A first row of 0, 1.33, 2.67, 4 means "
                 "align_corners=True. Rows and columns exchanged mean a transposed image.",
+                1e-4,
+            ),
+            Case(
+                "the first two of eight pixels, made half as large",
+                lambda: prepare(row.expand(1, 1, 8, 8), 1.0, 4, (0.0,), (1.0,))[0, 0, 0, :2],
+                torch.tensor([4.0, 2.0]),
+                "F.interpolate as in training takes the two pixels beside the new one. A resize "
+                "with antialias=True, which torchvision's is, takes more of them.",
                 1e-4,
             ),
             Case(
@@ -185,41 +194,10 @@ def _scaled_and_normalized(prepare: Prepare) -> list[tasks.Case]:
     ]
 
 
-class _Double(nn.Module):
-    """A small network with some weights, for files to examine."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.arange(1.0, 257.0))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.weight
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    """Six files: intact, backported to 5, made by ``.save()``, altered, cut off, not a zip."""
-    names = ("intact", "old", "saved", "altered", "cut", "text")
-    files = {name: folder / f"{name}.ptl" for name in names}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        module = torch.jit.script(_Double())
-        module._save_for_lite_interpreter(str(files["intact"]))
-        module.save(str(files["saved"]))
-    torch.jit.mobile._backport_for_mobile(str(files["intact"]), str(files["old"]), 5)
-    content = bytearray(files["intact"].read_bytes())
-    with zipfile.ZipFile(files["intact"]) as archive:
-        weights = max((archive.read(name) for name in archive.namelist()), key=len)
-    files["cut"].write_bytes(content[: len(content) // 2])
-    content[content.find(weights) + 500] ^= 0x10
-    files["altered"].write_bytes(content)
-    files["text"].write_text("404: not found\n")
-    return files
-
-
 def check_verdict(verdict: Callable[[Path, int], str]) -> Check:
     """05.3: ``verdict(path, newest)``, the gate in front of a release."""
     with tempfile.TemporaryDirectory() as folder:
-        files = _files(Path(folder))
+        files = damaged_files(Path(folder))
         return verify(
             "Exercise 05.3",
             [
@@ -256,6 +234,18 @@ def check_verdict(verdict: Callable[[Path, int], str]) -> Check:
                     "damaged",
                     "It loads, and its version can be read: torch compares no checksums. "
                     "testzip() does.",
+                ),
+                Case(
+                    "a file with one altered bit in its smallest record",
+                    lambda: verdict(files["small"], 9),
+                    "damaged",
+                    "Every record has a checksum, not the weights only. testzip() reads them all.",
+                ),
+                Case(
+                    "an intact file for a runtime that reads up to 8, and one that reads up to 4",
+                    lambda: [verdict(files["intact"], newest) for newest in (8, 4)],
+                    ["ok", "too new"],
+                    "Compare the file's version with newest, whatever newest is.",
                 ),
                 Case(
                     "a file that was cut off",

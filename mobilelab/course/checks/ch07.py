@@ -26,7 +26,7 @@ def check_density(density: Mapping[str, float], costs: Mapping[tuple[str, str], 
         [
             Case(
                 name,
-                lambda name=name: None if not density else float(density[name]),
+                lambda name=name: None if density is None else float(density[name]),
                 cost.multiply_accumulates / cost.instructions,
                 hints.get(name, hints["mobile"]),
                 tolerance=0.005,
@@ -45,10 +45,14 @@ def check_first_screen(first_screen: Callable[[Tensor, Tensor, Tensor, Tensor], 
     off = torch.zeros_like(scores)
     off[0, 0] = 1.0
     nan = torch.full_like(scores, math.nan)
+    one_nan, doubled = scores.clone(), scores.clone()
+    one_nan[1, 1] = math.nan
+    scores[2, 3] = doubled[2, 3] = one_nan[2, 3] = 0.005 * scores.norm()
+    doubled[2, 3] *= 2
     one_pixel = inputs.clone()
     one_pixel[2, 0, 7, 7] += 1e-3
     slightly, no_number = inputs.clone(), inputs.clone()
-    slightly[1, 0, 2, 3] += 5e-5
+    slightly[1, 0, 2, 3] += 1.5e-5
     no_number[0, 0, 0, 0] = math.nan
     cases = (
         ("everything as recorded", inputs, scores, "ok", "Equal tensors differ by nothing."),
@@ -57,13 +61,19 @@ def check_first_screen(first_screen: Callable[[Tensor, Tensor, Tensor, Tensor], 
         ("one pixel of one image", one_pixel, scores, "preprocessing",
          "The bound is for the largest difference. A mean over all pixels would hide one."),
         ("one pixel, by a little more than the bound", slightly, scores, "preprocessing",
-         "0.00005 is more than 1e-5. Which bound did you write?"),
+         "0.000015 is more than 1e-5. Which bound did you write?"),
         ("an input is not a number", no_number, scores, "preprocessing",
          "Every comparison with nan is false: ask whether it is within the bound, not beyond."),
         ("broken scores", inputs, scores + 5 * off, "model",
          "The inputs are right and the scores are not, so it is the file or the runtime."),
-        ("scores that are off by two hundredths", inputs, scores * 1.02, "model",
-         "A relative error of 0.02 is more than one hundredth."),
+        ("scores that are off by 1.2 hundredths", inputs, scores * 1.012, "model",
+         "A relative error of 0.012 is more than one hundredth."),
+        ("scores that are off by 0.8 hundredths", inputs, scores * 1.008, "ok",
+         "A relative error of 0.008 is less than one hundredth. Divide by what was recorded."),
+        ("one score is not a number", inputs, one_nan, "model",
+         "One nan makes the norm nan: ask whether the error is within the bound, not beyond."),
+        ("a small score that is doubled", inputs, doubled, "ok",
+         "The norm is over all scores: one small one, doubled, is less than a hundredth of it."),
         ("one row of scores for three images", inputs, scores[:1], "model",
          "Compare the shapes first: torch repeats a single row for the subtraction."),
         ("a broken input and broken scores", 1.01 * inputs, scores + 5 * off, "preprocessing",
