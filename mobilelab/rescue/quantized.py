@@ -1,0 +1,276 @@
+"""Static and dynamic int8: dequantize, the float operator, quantize.
+
+Activations of the old engines are quint8 with a zero point z. The same numbers less 128 are int8
+with the zero point z - 128, and stand for the same values: (q - z) s. Weights are int8 already.
+Exporters find the pattern and hand it to int8 kernels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mobilelab.core.errors import RescueError
+from mobilelab.rescue.lowering import FLOAT_RULES, Lowering, Rule, _reshape
+from mobilelab.rescue.packed import Layer, layer
+from mobilelab.rescue.tape import Step, Tape
+from mobilelab.rescue.values import Cell, Thing, cells, mapped
+
+# importing it registers the operators
+import torch.ao.quantization.fx._decomposed  # noqa: F401  # isort: skip
+
+_ATEN = torch.ops.aten
+_QD = torch.ops.quantized_decomposed
+_LOW, _HIGH = -128, 127
+
+
+def _is_quantized(leaf: Any) -> bool:
+    return isinstance(leaf, Cell) and isinstance(leaf.value, Tensor) and leaf.value.is_quantized
+
+
+def _ints(x: Tensor) -> Tensor:
+    """The numbers of a quantized tensor as int8."""
+    numbers = x.int_repr()
+    return (numbers.short() - 128).to(torch.int8) if x.dtype == torch.quint8 else numbers
+
+
+def _zero(x: Tensor) -> int:
+    return x.q_zero_point() - (128 if x.dtype == torch.quint8 else 0)
+
+
+def _eight(x: Tensor, to: Lowering) -> None:
+    if x.dtype not in (torch.quint8, torch.qint8):
+        raise RescueError(
+            f"A tensor of {x.dtype} stands where int8 is needed; only quint8 and qint8 have a "
+            "counterpart."
+        )
+
+
+def dequantized(to: Lowering, leaf: Any) -> Any:
+    """A quantized cell as floats; anything else as it is."""
+    if not _is_quantized(leaf):
+        return leaf
+    x = leaf.value
+    _eight(x, to)
+    constant = not leaf.depends
+    held = to.weight(_once(to, x), leaf.name or "constant") if constant else leaf
+    if x.qscheme() in (torch.per_channel_affine, torch.per_channel_symmetric):
+        return weight(to, x, leaf.name)
+    return to.emit(
+        _QD.dequantize_per_tensor.default, held, x.q_scale(), _zero(x), _LOW, _HIGH, torch.int8
+    )
+
+
+
+
+
+def _once(to: Lowering, x: Tensor) -> Tensor:
+    found = to._packed.get(("ints", id(x)))
+    if found is None:
+        found = to._packed[("ints", id(x))] = _ints(x)
+        to._kept.append(x)
+    return found
+
+
+def weight(to: Lowering, x: Tensor, name: str) -> Cell:
+    """int8 weights as floats, from a constant of the new tape."""
+    _eight(x, to)
+    held = to.weight(_once(to, x), name)
+    if x.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+        return to.emit(
+            _QD.dequantize_per_tensor.default, held, x.q_scale(), _zero(x), _LOW, _HIGH, torch.int8
+        )
+    shift = 128 if x.dtype == torch.quint8 else 0
+    key = ("channels", id(x))
+    if key not in to._packed:
+        zeros = x.q_per_channel_zero_points().long() - shift
+        to._packed[key] = x.q_per_channel_scales().float(), zeros
+    scales, zeros = to._packed[key]
+    return to.emit(
+        _QD.dequantize_per_channel.default, held, to.weight(scales, f"{name}.scales"),
+        to.weight(zeros, f"{name}.zeros"), x.q_per_channel_axis(), _LOW, _HIGH, torch.int8,
+    )  # fmt: skip
+
+
+def quantize(to: Lowering, x: Cell, result: Cell) -> None:
+    """Floats as what a cell of the old tape was."""
+    like = result.value
+    _eight(like, to)
+    to.emit(
+        _QD.quantize_per_tensor.default, x, like.q_scale(), _zero(like), _LOW, _HIGH, torch.int8,
+        to=result,
+    )  # fmt: skip
+
+
+def _finish(to: Lowering, step: Step, floats: Any, result: Any = None) -> None:
+    """Give floats to the cells of a result, as int8 where the old ones were quantized."""
+    result = step.result if result is None else result
+    for cell, value in zip(cells(result), cells(floats), strict=True):
+        if _is_quantized(cell):
+            quantize(to, value, cell)
+        else:
+            to.replace(cell, value)
+    for written in step.written:
+        if _is_quantized(written):
+            to.replace(written, next(cells(result)))
+
+
+# --- layers -------------------------------------------------------------------------------------
+
+
+def _applied(to: Lowering, held: Layer, x: Cell) -> Cell:
+    """A convolution or a linear layer in floats, with int8 weights."""
+    weights = weight(to, held.weight, f"{held.kind}.weight")
+    bias = None if held.bias is None else to.weight(held.bias, f"{held.kind}.bias")
+    if held.kind == "linear":
+        return to.emit(_ATEN.linear.default, x, weights, bias)
+    return to.emit(held.call, x, weights, bias, *held.options)
+
+
+def _layer(to: Lowering, step: Step) -> None:
+    """``quantized::conv2d`` and its kin: input, packed weights, scale and zero point."""
+    x, packed = step.args[:2]
+    held = to.unpacked(packed, lambda thing: layer(step.name, thing))
+    found = _applied(to, held, dequantized(to, x))
+    if "_relu" in step.name:
+        found = to.emit(_ATEN.relu.default, found)
+    _finish(to, step, found)
+
+
+def _dynamic(to: Lowering, step: Step) -> None:
+    """``quantized::linear_dynamic``: the input gets a scale of its own in every call."""
+    x, packed = step.args[:2]
+    held = to.unpacked(packed, lambda thing: layer(step.name, thing))
+    found = dynamic_linear(to, held, x)
+    if "_relu" in step.name:
+        found = to.emit(_ATEN.relu.default, found)
+    to.replace(step.result, found)
+
+
+def dynamic_linear(to: Lowering, held: Layer, x: Cell) -> Cell:
+    """A linear layer whose input is rounded to int8 with the scale that it needs itself."""
+    both = [Cell(None, next(to._numbers), True) for _ in range(2)]
+    epsilon = torch.finfo(torch.float32).eps
+    to.emit(_QD.choose_qparams.tensor, x, _LOW, _HIGH, epsilon, torch.int8, to=both)  # type: ignore[arg-type]
+    scale, zero = both
+    ints = to.emit(_QD.quantize_per_tensor.tensor, x, scale, zero, _LOW, _HIGH, torch.int8)
+    back = to.emit(_QD.dequantize_per_tensor.tensor, ints, scale, zero, _LOW, _HIGH, torch.int8)
+    return _applied(to, held, back)
+
+
+# --- everything else ----------------------------------------------------------------------------
+
+#: Operator of the namespace ``quantized`` to the float one, and how many arguments that takes.
+_FLOAT: dict[str, tuple[Any, int]] = {
+    "add": (_ATEN.add.Tensor, 2),
+    "add_relu": (_ATEN.add.Tensor, 2),
+    "mul": (_ATEN.mul.Tensor, 2),
+    "mul_relu": (_ATEN.mul.Tensor, 2),
+    "add_scalar": (_ATEN.add.Scalar, 2),
+    "add_scalar_relu": (_ATEN.add.Scalar, 2),
+    "mul_scalar": (_ATEN.mul.Scalar, 2),
+    "mul_scalar_relu": (_ATEN.mul.Scalar, 2),
+    "cat": (_ATEN.cat.default, 2),
+    "cat_relu": (_ATEN.cat.default, 2),
+    "matmul": (_ATEN.matmul.default, 2),
+    "softmax": (_ATEN.softmax.int, 2),
+    "hardswish": (_ATEN.hardswish.default, 1),
+    "sigmoid": (_ATEN.sigmoid.default, 1),
+    "relu6": (_ATEN.relu6.default, 1),
+    "leaky_relu": (_ATEN.leaky_relu.default, 2),
+    "prelu": (_ATEN.prelu.default, 2),
+    "layer_norm": (_ATEN.layer_norm.default, 5),
+    "group_norm": (_ATEN.group_norm.default, 5),
+}
+
+
+def _named(to: Lowering, step: Step) -> None:
+    """An operator of the namespace ``quantized`` without packed weights."""
+    name = step.name.removeprefix("quantized::").removesuffix("_out")
+    if "batch_norm" in name:
+        x, scale, shift, mean, variance, epsilon = step.args[:6]
+        args = (dequantized(to, x), scale, shift, mean, variance, False, 0.0, epsilon, False)
+        found = to.emit(_ATEN.batch_norm.default, *args)
+    else:
+        call, many = _FLOAT[name]
+        found = to.emit(call, *mapped(step.args[:many], lambda leaf: dequantized(to, leaf)))
+    if name.endswith("_relu") and name != "leaky_relu":
+        found = to.emit(_ATEN.relu.default, found)
+    _finish(to, step, found)
+
+
+def _quantize(to: Lowering, step: Step) -> None:
+    if any(cell.depends for cell in step.inputs[1:]):
+        raise RescueError(f"{step.place} quantizes with a scale that the input decides.")
+    quantize(to, step.args[0], step.result)
+
+
+def _dequantize(to: Lowering, step: Step) -> None:
+    _finish(to, step, mapped(step.args[0], lambda leaf: dequantized(to, leaf)))
+
+
+def _in_floats(to: Lowering, step: Step) -> None:
+    """Any other operator on quantized tensors: a pooling, a reshape, a relu."""
+    call = step.call
+    if step.written:  # nothing is written in place: the result stands for the argument from now on
+        packet = getattr(_ATEN, step.name.removeprefix("aten::").rstrip("_"))
+        call = getattr(packet, step.call._overloadname)
+    args = mapped(step.args, lambda leaf: dequantized(to, leaf))
+    named = mapped(step.named, lambda leaf: dequantized(to, leaf))
+    floats = mapped(step.result, lambda leaf: Cell(None, next(to._numbers), True))
+    to.emit(call, *args, to=floats, **named)
+    _finish(to, step, floats)
+
+
+def _rule(step: Step) -> Rule | None:
+    name = step.name
+    space, _, short = name.partition("::")
+    if name in FLOAT_RULES:
+        return FLOAT_RULES[name]
+    if space == "quantized":
+        return _quantized_rule(step, short)
+    if any(isinstance(part, Thing) for part in step.args):
+        raise RescueError(
+            f"{step.place} uses an object of a class of its own, which has no counterpart; rescue "
+            "the part of the network before it."
+        )
+    if name == "aten::quantize_per_tensor" and isinstance(step.result, Cell):
+        return _quantize
+    if name == "aten::dequantize":
+        return _dequantize
+    both = [*step.inputs, *cells(step.result)]
+    if name == "aten::int_repr" or "quantize_per" in name and any(map(_is_quantized, both)):
+        raise RescueError(f"{step.place} has no counterpart in int8 with a fixed scale.")
+    if any(map(_is_quantized, both)):
+        return _in_floats
+    return _reshape if name == "aten::view" and len(step.args) == 2 and not _is_dtype(step) else None
+
+
+def _is_dtype(step: Step) -> bool:
+    return not isinstance(step.args[1], list)
+
+
+def _quantized_rule(step: Step, short: str) -> Rule:
+    if short in ("linear_dynamic", "linear_relu_dynamic"):
+        return _dynamic
+    if short.startswith(("conv", "linear")) and "dynamic" not in short and len(step.args) > 3:
+        return _layer
+    if short.removesuffix("_out") in _FLOAT or short.startswith("batch_norm"):
+        return _named
+    raise RescueError(
+        f"{step.place} has no counterpart in float operators here; convert the float network anew, "
+        "or rescue the part before it."
+    )
+
+
+def lowered(tape: Tape) -> Tape:
+    """The same network in operators that exporters know.
+
+    Raises:
+        RescueError: naming the first step without a counterpart.
+    """
+    if any(map(_is_quantized, cells(tape.inputs))):
+        raise RescueError("The file takes quantized tensors; no exporter does. Give it floats.")
+    return Lowering(tape).run(_rule, dequantized)
