@@ -44,7 +44,10 @@ def record(
 
 
 def rebuild(
-    module: torch.jit.ScriptModule, inputs: tuple[Any, ...], method: str = "forward"
+    module: torch.jit.ScriptModule,
+    inputs: tuple[Any, ...],
+    method: str = "forward",
+    folded: bool = True,
 ) -> Rebuilt:
     """A network that answers as a loaded file does, for inputs of an example's shapes.
 
@@ -52,9 +55,10 @@ def rebuild(
         module: from ``torch.jit.load``.
         inputs: the example, a tree of tensors for each input.
         method: which of the file's methods.
+        folded: as :func:`mobilelab.rescue.quantized.lowered` says.
 
     Raises:
         RescueError: naming the node that has no counterpart.
         ShapeError: if the network refuses the example.
     """
-    return Rebuilt(lowered(record(module, inputs, method)))
+    return Rebuilt(lowered(record(module, inputs, method), folded))

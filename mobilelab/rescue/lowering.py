@@ -32,8 +32,11 @@ class Lowering:
     which scale and zero point.
     """
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: Tape, folded: bool = True) -> None:
         self.old = tape
+        self.folded = folded
+        self.constants = {cell.number for cell in tape.constants()}
+        self.made: dict[tuple[str, int], tuple[Any, Any]] = {}
         numbers = [cell.number for step in tape.steps for cell in cells(step.result)]
         numbers += [cell.number for cell in [*cells(tape.inputs), *cells(tape.outputs)]]
         numbers += [cell.number for step in tape.steps for cell in step.inputs]
@@ -60,7 +63,7 @@ class Lowering:
 
     def unpacked(self, thing: Thing, how: Callable[[Any], Any]) -> Any:
         """What a packed object holds; read once."""
-        key = id(thing)
+        key = id(thing)  # the recorder wraps each object of a file once
         if key not in self._packed:
             try:
                 self._packed[key] = how(thing.object)

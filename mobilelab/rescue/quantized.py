@@ -7,6 +7,7 @@ Exporters find the pattern and hand it to int8 kernels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -33,7 +34,8 @@ def _is_quantized(leaf: Any) -> bool:
 def _ints(x: Tensor) -> Tensor:
     """The numbers of a quantized tensor as int8."""
     numbers = x.int_repr()
-    return (numbers.short() - 128).to(torch.int8) if x.dtype == torch.quint8 else numbers
+    numbers = (numbers.short() - 128).to(torch.int8) if x.dtype == torch.quint8 else numbers
+    return numbers.contiguous()
 
 
 def _zero(x: Tensor) -> int:
@@ -54,44 +56,59 @@ def dequantized(to: Lowering, leaf: Any) -> Any:
         return leaf
     x = leaf.value
     _eight(x, to)
-    constant = not leaf.depends
-    held = to.weight(_once(to, x), leaf.name or "constant") if constant else leaf
-    if x.qscheme() in (torch.per_channel_affine, torch.per_channel_symmetric):
-        return weight(to, x, leaf.name)
+    if leaf.number in to.constants:
+        return weight(to, x, leaf.name or "constant")
     return to.emit(
-        _QD.dequantize_per_tensor.default, held, x.q_scale(), _zero(x), _LOW, _HIGH, torch.int8
+        _QD.dequantize_per_tensor.default, leaf, x.q_scale(), _zero(x), _LOW, _HIGH, torch.int8
     )
 
 
 
 
 
-def _once(to: Lowering, x: Tensor) -> Tensor:
-    found = to._packed.get(("ints", id(x)))
-    if found is None:
-        found = to._packed[("ints", id(x))] = _ints(x)
-        to._kept.append(x)
-    return found
+def _once(to: Lowering, what: str, x: Tensor, make: Callable[[Tensor], Any]) -> Any:
+    """What is made of weights, made once."""
+    key = what, id(x)
+    if key not in to.made:
+        to.made[key] = make(x), x
+    return to.made[key][0]
 
 
-def weight(to: Lowering, x: Tensor, name: str) -> Cell:
-    """int8 weights as floats, from a constant of the new tape."""
+def weight(to: Lowering, x: Tensor, name: str, by_channel: bool = False) -> Cell:
+    """int8 weights as floats, from a constant of the new tape.
+
+    With ``to.folded`` the constant is int8; otherwise it is float and a step rounds it, exactly:
+    LiteRT's converter reads weights so.
+    """
     _eight(x, to)
-    held = to.weight(_once(to, x), name)
-    if x.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
-        return to.emit(
-            _QD.dequantize_per_tensor.default, held, x.q_scale(), _zero(x), _LOW, _HIGH, torch.int8
-        )
-    shift = 128 if x.dtype == torch.quint8 else 0
-    key = ("channels", id(x))
-    if key not in to._packed:
-        zeros = x.q_per_channel_zero_points().long() - shift
-        to._packed[key] = x.q_per_channel_scales().float(), zeros
-    scales, zeros = to._packed[key]
-    return to.emit(
-        _QD.dequantize_per_channel.default, held, to.weight(scales, f"{name}.scales"),
-        to.weight(zeros, f"{name}.zeros"), x.q_per_channel_axis(), _LOW, _HIGH, torch.int8,
-    )  # fmt: skip
+    per_tensor = x.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric)
+    if per_tensor and not by_channel:
+        numbers: tuple[Any, ...] = x.q_scale(), _zero(x)
+        calls = _QD.quantize_per_tensor.default, _QD.dequantize_per_tensor.default
+    else:
+        scales, zeros, axis = _channels(to, x)
+        numbers = to.weight(scales, f"{name}.scales"), to.weight(zeros, f"{name}.zeros"), axis
+        calls = _QD.quantize_per_channel.default, _QD.dequantize_per_channel.default
+    if to.folded:
+        held = to.weight(_once(to, "ints", x, _ints), name)
+    else:
+        floats = to.weight(_once(to, "floats", x, lambda it: it.dequantize().contiguous()), name)
+        held = to.emit(calls[0], floats, *numbers, _LOW, _HIGH, torch.int8)
+    return to.emit(calls[1], held, *numbers, _LOW, _HIGH, torch.int8)
+
+
+def _channels(to: Lowering, x: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Scales, zero points and axis of weights; those with one scale for all have it repeated."""
+
+    def found(it: Tensor) -> tuple[Tensor, Tensor, int]:
+        shift = 128 if it.dtype == torch.quint8 else 0
+        if it.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+            many = len(it)
+            return torch.full((many,), it.q_scale()), torch.full((many,), _zero(it)), 0
+        zeros = it.q_per_channel_zero_points().long() - shift
+        return it.q_per_channel_scales().float(), zeros, it.q_per_channel_axis()
+
+    return _once(to, "channels", x, found)
 
 
 def quantize(to: Lowering, x: Cell, result: Cell) -> None:
@@ -120,9 +137,9 @@ def _finish(to: Lowering, step: Step, floats: Any, result: Any = None) -> None:
 # --- layers -------------------------------------------------------------------------------------
 
 
-def _applied(to: Lowering, held: Layer, x: Cell) -> Cell:
+def _applied(to: Lowering, held: Layer, x: Cell, by_channel: bool = False) -> Cell:
     """A convolution or a linear layer in floats, with int8 weights."""
-    weights = weight(to, held.weight, f"{held.kind}.weight")
+    weights = weight(to, held.weight, f"{held.kind}.weight", by_channel)
     bias = None if held.bias is None else to.weight(held.bias, f"{held.kind}.bias")
     if held.kind == "linear":
         return to.emit(_ATEN.linear.default, x, weights, bias)
@@ -150,14 +167,20 @@ def _dynamic(to: Lowering, step: Step) -> None:
 
 
 def dynamic_linear(to: Lowering, held: Layer, x: Cell) -> Cell:
-    """A linear layer whose input is rounded to int8 with the scale that it needs itself."""
+    """A linear layer whose input is rounded to int8 with the scale that it needs itself.
+
+    For LiteRT's converter, which has no such operator, the input stays as it is: that is nearer to
+    the float network than the old file was.
+    """
+    if not to.folded:
+        return _applied(to, held, x)
     both = [Cell(None, next(to._numbers), True) for _ in range(2)]
     epsilon = torch.finfo(torch.float32).eps
     to.emit(_QD.choose_qparams.tensor, x, _LOW, _HIGH, epsilon, torch.int8, to=both)  # type: ignore[arg-type]
     scale, zero = both
     ints = to.emit(_QD.quantize_per_tensor.tensor, x, scale, zero, _LOW, _HIGH, torch.int8)
     back = to.emit(_QD.dequantize_per_tensor.tensor, ints, scale, zero, _LOW, _HIGH, torch.int8)
-    return _applied(to, held, back)
+    return _applied(to, held, back, by_channel=True)  # XNNPACK has no other
 
 
 # --- everything else ----------------------------------------------------------------------------
@@ -265,12 +288,17 @@ def _quantized_rule(step: Step, short: str) -> Rule:
     )
 
 
-def lowered(tape: Tape) -> Tape:
+def lowered(tape: Tape, folded: bool = True) -> Tape:
     """The same network in operators that exporters know.
+
+    Args:
+        tape: from :func:`mobilelab.rescue.graph.record`.
+        folded: whether int8 weights stand in it as int8, which ExecuTorch's exporter wants;
+            LiteRT's wants floats and a step that rounds them.
 
     Raises:
         RescueError: naming the first step without a counterpart.
     """
     if any(map(_is_quantized, cells(tape.inputs))):
         raise RescueError("The file takes quantized tensors; no exporter does. Give it floats.")
-    return Lowering(tape).run(_rule, dequantized)
+    return Lowering(tape, folded).run(_rule, dequantized)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from mobilelab.core.trees import Tree, leaves
@@ -89,7 +88,7 @@ class Rebuilt(nn.Module):
                 continue
             if id(cell.value) not in held:  # a weight that is used twice is kept once
                 held[id(cell.value)] = self._free_name(cell)
-                self.register_buffer(held[id(cell.value)], cell.value.detach())
+                self.register_buffer(held[id(cell.value)], cell.value.detach().contiguous())
             self._names[cell.number] = held[id(cell.value)]
         # export wants to see modules in evaluation; nothing here asks for it
         self.eval()
@@ -148,8 +147,3 @@ def _last_uses(tape: Tape) -> dict[int, list[int]]:
         if number not in kept:
             found.setdefault(place, []).append(number)
     return found
-
-
-def tensors(parts: Iterable[Cell]) -> list[Tensor]:
-    """The tensors among cells."""
-    return [cell.value for cell in parts if isinstance(cell.value, torch.Tensor)]
