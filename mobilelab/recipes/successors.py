@@ -174,13 +174,14 @@ def quantize_pt2e_aware(model: TinyMobileNet, data: Dataset, seed: int = 0) -> n
 # --- LiteRT -------------------------------------------------------------------------------
 
 
-def to_litert(model: nn.Module, inputs: Any) -> bytes:
+def to_litert(model: nn.Module, inputs: Any, **convert: Any) -> bytes:
     """Convert to a ``.tflite`` (chapter 08).
 
     Args:
         model: in eval mode.
         inputs: an example, for instance one image ``(1, channels, h, w)``; the file takes its
             shapes only.
+        convert: options of ``litert_torch.convert``, such as ``quant_config``.
 
     Raises:
         MissingRuntimeError: if litert-torch is not installed.
@@ -194,7 +195,7 @@ def to_litert(model: nn.Module, inputs: Any) -> bytes:
     road = _refusals("LiteRT's converter")
     with tempfile.TemporaryDirectory(prefix="mobilelab-") as folder, road:
         path = Path(folder) / "model.tflite"
-        converter.convert(model, example.args).export(str(path))
+        converter.convert(model, example.args, **convert).export(str(path))
         torch.set_rng_state(generator)  # importing the converter draws from it
         return path.read_bytes()
 

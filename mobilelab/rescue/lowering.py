@@ -48,9 +48,13 @@ class Lowering:
         self._place = Place("")
         self._kept: list[Any] = []
 
-    def emit(self, call: Any, *args: Any, to: Cell | None = None, **named: Any) -> Cell:
-        """One more step; its result is a new cell, or the one given."""
-        result = Cell(None, next(self._numbers), True) if to is None else to
+    def fresh(self) -> Cell:
+        """A cell for something new."""
+        return Cell(None, next(self._numbers), True)
+
+    def emit(self, call: Any, *args: Any, to: Any = None, **named: Any) -> Any:
+        """One more step; its result is a new cell, or the tree of cells given."""
+        result = self.fresh() if to is None else to
         self.steps.append(Step(call, args, named, result, Place(str(call), self._place.source)))
         return result
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from mobilelab.core.errors import RescueError
 from mobilelab.rescue.lowering import FLOAT_RULES, Lowering, Rule, _reshape
 from mobilelab.rescue.packed import Layer, layer
+from mobilelab.rescue.recurrent import unrolled
 from mobilelab.rescue.tape import Step, Tape
 from mobilelab.rescue.values import Cell, Thing, cells, mapped
 
@@ -174,10 +175,9 @@ def dynamic_linear(to: Lowering, held: Layer, x: Cell) -> Cell:
     """
     if not to.folded:
         return _applied(to, held, x)
-    both = [Cell(None, next(to._numbers), True) for _ in range(2)]
+    scale, zero = to.fresh(), to.fresh()
     epsilon = torch.finfo(torch.float32).eps
-    to.emit(_QD.choose_qparams.tensor, x, _LOW, _HIGH, epsilon, torch.int8, to=both)  # type: ignore[arg-type]
-    scale, zero = both
+    to.emit(_QD.choose_qparams.tensor, x, _LOW, _HIGH, epsilon, torch.int8, to=(scale, zero))
     ints = to.emit(_QD.quantize_per_tensor.tensor, x, scale, zero, _LOW, _HIGH, torch.int8)
     back = to.emit(_QD.dequantize_per_tensor.tensor, ints, scale, zero, _LOW, _HIGH, torch.int8)
     return _applied(to, held, back, by_channel=True)  # XNNPACK has no other
@@ -242,7 +242,7 @@ def _in_floats(to: Lowering, step: Step) -> None:
         call = getattr(packet, step.call._overloadname)
     args = mapped(step.args, lambda leaf: dequantized(to, leaf))
     named = mapped(step.named, lambda leaf: dequantized(to, leaf))
-    floats = mapped(step.result, lambda leaf: Cell(None, next(to._numbers), True))
+    floats = mapped(step.result, lambda leaf: to.fresh())
     to.emit(call, *args, to=floats, **named)
     _finish(to, step, floats)
 
@@ -254,6 +254,8 @@ def _rule(step: Step) -> Rule | None:
         return FLOAT_RULES[name]
     if space == "quantized":
         return _quantized_rule(step, short)
+    if name in ("aten::quantized_lstm", "aten::quantized_gru"):
+        return lambda to, it: unrolled(to, it, dynamic_linear)
     if any(isinstance(part, Thing) for part in step.args):
         raise RescueError(
             f"{step.place} uses an object of a class of its own, which has no counterpart; rescue "
