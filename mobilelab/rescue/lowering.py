@@ -113,7 +113,7 @@ class Lowering:
             else:
                 rule(self, step)
         outputs = mapped(self.current(self.old.outputs), lambda leaf: finish(self, leaf))
-        return Tape(self.old.inputs, outputs, self.steps, self.old.state).pruned()
+        return Tape(self.old.inputs, outputs, self.steps, self.old.state, self.old.copied).pruned()
 
 
 # --- prepacked for XNNPACK ----------------------------------------------------------------------

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mobilelab.core.errors import RescueError
+from mobilelab.core.signature import dtype_name
 from mobilelab.rescue.values import Place
 
 #: Operators whose number of answers depends on what is in the input.
@@ -96,7 +97,7 @@ def operator(node: torch._C.Node, place: Place) -> Operator:
 
 
 #: Operators that look at a tensor's shape, type or place, and not at what is in it.
-_ABOUT = frozenset(
+ABOUT = frozenset(
     f"aten::{name}" for name in (
         "size", "dim", "numel", "len", "stride", "storage_offset", "is_contiguous",
         "is_floating_point", "is_complex", "is_signed", "sym_size", "element_size", "get_device",
@@ -112,7 +113,29 @@ _ABOUT = frozenset(
 
 def about(does: Operator, found: Any) -> bool:
     """Whether a result says something about shapes and types only."""
-    return does.name in _ABOUT and not isinstance(found, Tensor)
+    return does.name in ABOUT and not isinstance(found, Tensor)
+
+
+def misfit(does: Operator, args: tuple[Any, ...]) -> str:
+    """Why a prepacked layer must not get an input; XNNPACK's kernels would read other memory.
+
+    Empty if it may, or if the operator is another one.
+    """
+    if not does.name.startswith("prepacked::") or not does.name.endswith("_run"):
+        return ""
+    x, state = args[0], args[1].__getstate__()[0]
+    weight = state[0]
+    if x.dtype != torch.float32:
+        return f"it takes float32, not {dtype_name(x.dtype)}"
+    if does.name == "prepacked::linear_clamp_run":
+        wanted, found = weight.shape[1], x.shape[-1] if x.ndim else 0
+    elif x.ndim != 4:
+        return f"it takes four dimensions, not {x.ndim}"
+    else:
+        transposed = "transpose" in does.name
+        wanted = weight.shape[0] if transposed else weight.shape[1] * state[5]
+        found = x.shape[1]
+    return "" if wanted == found else f"it takes {wanted} features, not {found}"
 
 
 #: Names of the arguments that switch an operator's random numbers on.

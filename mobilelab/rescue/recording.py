@@ -17,7 +17,7 @@ from torch import Tensor
 from mobilelab.core.errors import RescueError, ShapeError
 from mobilelab.core.trees import own
 from mobilelab.rescue import structure
-from mobilelab.rescue.operators import Operator, about, draws, operator
+from mobilelab.rescue.operators import Operator, about, draws, misfit, operator
 from mobilelab.rescue.tape import Step, Tape
 from mobilelab.rescue.values import Cell, Place, Thing, bare, cells, mapped, storage
 from mobilelab.runtimes.base import first_line
@@ -65,7 +65,14 @@ class Recorder:
         with torch.no_grad():
             outputs = self._block(self._graph, known)
         answer = outputs[0] if len(outputs) == 1 else tuple(outputs)
-        return Tape(given, answer, self._live(), tuple(self._state)).pruned()
+        steps = self._live()
+        written = {storage(cell.value) for step in steps for cell in step.written} - {0}
+        for value in self._attributes.values():
+            for cell in cells(value):
+                if storage(cell.value) in written:
+                    self._state[cell.name] = None
+        copied = frozenset(c.number for c in cells(given) if storage(c.value) in written)
+        return Tape(given, answer, steps, tuple(self._state), copied).pruned()
 
     def _input(self, leaf: Any) -> Any:
         return self._cell(leaf, depends=True) if isinstance(leaf, Tensor) else leaf
@@ -226,6 +233,9 @@ class Recorder:
                 "in eval mode, or take the random numbers as an input."
             )
         try:
+            wrong = misfit(does, bare(args))
+            if wrong:
+                raise ValueError(wrong)
             found = does.call(*bare(args), **bare(named))
         except (RuntimeError, TypeError, IndexError, NotImplementedError, ValueError) as error:
             raise ShapeError(

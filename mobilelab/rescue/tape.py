@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mobilelab.core.trees import Tree, leaves
+from mobilelab.core.trees import Tree
 from mobilelab.rescue.values import Cell, Place, cells, mapped
 
 
@@ -47,6 +47,8 @@ class Tape:
     steps: list[Step] = field(default_factory=list)
     state: tuple[str, ...] = ()
     """Attributes that a run leaves with another value."""
+    copied: frozenset[int] = frozenset()
+    """Inputs that a step writes into; the new network writes into a copy."""
 
     def pruned(self) -> Tape:
         """The same without the steps that no output needs."""
@@ -56,7 +58,7 @@ class Tape:
             if step.written or any(cell.number in needed for cell in cells(step.result)):
                 needed |= {cell.number for cell in step.inputs}
                 kept.append(step)
-        return Tape(self.inputs, self.outputs, kept[::-1], self.state)
+        return Tape(self.inputs, self.outputs, kept[::-1], self.state, self.copied)
 
     def constants(self) -> list[Cell]:
         """Cells that the steps and outputs use and that neither a step nor the caller makes."""
@@ -72,8 +74,9 @@ class Tape:
 class Rebuilt(nn.Module):
     """A network that does the steps of a tape, with the weights as its buffers.
 
-    It takes what the old file takes and gives the same tree of tensors, for inputs of the shapes
-    that the tape was recorded with.
+    It takes what the old file takes, or its tensors one after the other, and gives the same tree of
+    tensors, for inputs of the shapes that the tape was recorded with. Numbers among the old inputs
+    are fixed.
     """
 
     def __init__(self, tape: Tape) -> None:
@@ -115,8 +118,9 @@ class Rebuilt(nn.Module):
         """The answer, and with ``keep`` every cell's value by its number."""
         known: dict[int, Any] = dict(self._numbers)
         known.update({number: getattr(self, name) for number, name in self._names.items()})
-        given = zip(cells(self.tape.inputs), leaves(dict(enumerate(inputs))).values(), strict=True)
-        known.update({cell.number: tensor for cell, tensor in given})
+        given = zip(cells(self.tape.inputs), tensors(inputs), strict=True)
+        for cell, tensor in given:
+            known[cell.number] = tensor.clone() if cell.number in self.tape.copied else tensor
         last = {} if keep else _last_uses(self.tape)
         for place, step in enumerate(self.tape.steps):
             found = step.call(*_filled(step.args, known), **_filled(step.named, known))
@@ -124,6 +128,13 @@ class Rebuilt(nn.Module):
             for number in last.get(place, ()):
                 known.pop(number, None)
         return _filled(self.tape.outputs, known), known
+
+
+def tensors(inputs: Tree) -> list[Tensor]:
+    """The tensors of a tree in their order; numbers in it are part of the program."""
+    found: list[Tensor] = []
+    mapped(inputs, lambda leaf: found.append(leaf) if isinstance(leaf, Tensor) else None)
+    return found
 
 
 def _filled(tree: Any, known: dict[int, Any]) -> Any:
