@@ -1,0 +1,117 @@
+"""Old file against new: the same inputs, each output by itself, each kind of inputs by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from mobilelab.core.errors import MobileLabError, RescueError, StructureError
+from mobilelab.core.trees import Answers, Tree, identical, leaves, own
+from mobilelab.measure import parity
+from mobilelab.measure.parity import Verdict
+from mobilelab.rescue.inputs import Groups
+from mobilelab.runtimes.base import first_line
+from mobilelab.tasks import Regression
+
+#: Inputs of one kind to the old file's answers to them.
+Reference = dict[str, Answers]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One output on one kind of inputs."""
+
+    inputs: str
+    """``bundled``, ``random`` or ``extremes``."""
+    many: int
+    output: str
+    largest: float
+    """Largest absolute difference of any number, in the unit of the answers."""
+    relative: float
+    """L2 norm of the difference over that of the old answers."""
+    equal: float
+    """Share of the numbers, 0 to 1, that are equal bit for bit."""
+    verdict: Verdict
+
+
+def answers(
+    call: Callable[..., Tree], groups: Groups, chosen: Callable[[tuple[Any, ...]], Any]
+) -> Reference:
+    """Answers to every input, one call for each, each with inputs of its own.
+
+    Args:
+        call: a module or a session's ``predict``.
+        groups: inputs by kind.
+        chosen: what of an input it is called with.
+    """
+    with torch.no_grad():
+        return {
+            kind: Answers(own(call(*own(tuple(chosen(one))))) for one in inputs)
+            for kind, inputs in groups.items()
+        }
+
+
+def old_answers(call: Callable[..., Tree], groups: Groups, name: str) -> Reference:
+    """The old file's answers, if it answers alike twice.
+
+    Raises:
+        RescueError: if it does not, or does not answer at all.
+    """
+    try:
+        found = answers(call, groups, lambda one: one)
+        again = answers(call, {kind: inputs[:1] for kind, inputs in groups.items()}, lambda x: x)
+        for kind, first in again.items():
+            if not identical(first[0], found[kind][0]):
+                raise RescueError(
+                    f"{name} answers otherwise when it is asked the same again: it keeps a state or "
+                    "draws random numbers, and nothing can be proved about it."
+                )
+        if not any(leaves(tree) for tree in found["random"]):
+            raise RescueError(f"{name} answers with nothing; there is nothing to compare.")
+    except StructureError as error:
+        raise RescueError(f"{name} answers with more than tensors: {error}") from error
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise RescueError(f"{name} does not run here: {first_line(error)}.") from error
+    return found
+
+
+def compared(old: Reference, new: Reference) -> list[Row]:
+    """The table of differences.
+
+    Raises:
+        RescueError: if the outputs are not the same in number or shape.
+    """
+    rows = []
+    for kind, ours in old.items():
+        try:
+            found = parity.compare(ours, new[kind], Regression())
+        except MobileLabError as error:
+            raise RescueError(f"The answers cannot be compared: {error}") from error
+        bounds = found.bounds
+        for leaf in found.leaves:
+            rows.append(
+                Row(
+                    kind, len(ours), leaf.path, leaf.max_abs, leaf.rel_l2, leaf.equal,
+                    leaf.verdict(bounds),
+                )  # fmt: skip
+            )
+    return rows
+
+
+def judged(rows: list[Row], rounds: bool) -> Verdict:
+    """The verdict on a table: the worst of its rows.
+
+    Args:
+        rows: from :func:`compared`.
+        rounds: whether the network rounds to int8, so that a last step may fall otherwise. A
+            float network has to give the same answers.
+    """
+    if not rows:
+        return Verdict.DIFFERENT
+    verdicts = {row.verdict for row in rows}
+    if Verdict.DIFFERENT in verdicts or (Verdict.CLOSE in verdicts and not rounds):
+        return Verdict.DIFFERENT
+    return Verdict.CLOSE if Verdict.CLOSE in verdicts else Verdict.SAME
