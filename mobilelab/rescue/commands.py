@@ -37,7 +37,7 @@ def rescue(
         bool, typer.Option("--eval", help="Rewrite a file saved in training mode in eval mode.")
     ] = False,
 ) -> None:
-    """Read a model file without its source, judge it, and write a .pte and a .tflite that answer alike.
+    """Read a model file without its source, judge it, and write new ones that answer alike.
 
     Exit status 1 where something was refused or would answer otherwise.
     """
@@ -60,7 +60,7 @@ def rescue(
 
 
 def _files(path: Path, out: Path) -> list[tuple[Path, Path]]:
-    """Files and the folders for what becomes of them; the same name twice gets a folder of its own."""
+    """Files, and the folder for what becomes of each: its own where two have one name."""
     if not path.is_dir():
         return [(path, out)]
     inside = path.resolve()

@@ -80,7 +80,8 @@ def arranged(module: torch.jit.ScriptModule, given: Sequence[Any]) -> tuple[Any,
     for place, parameter in enumerate(parameters):
         if not left and parameter.has_default_value():
             break
-        found.append(_taken(str(parameter.type), left, last=place == len(parameters) - 1))
+        last = all(later.has_default_value() for later in parameters[place + 1 :])
+        found.append(_taken(str(parameter.type), left, last))
     if left:
         names = ", ".join(f"{p.name} ({p.type})" for p in parameters)
         raise RescueError(f"The file takes {names}: fewer examples than were given.")

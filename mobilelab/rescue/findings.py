@@ -106,7 +106,7 @@ _STOP = ("prim::If", "prim::Loop", "prim::Param")
 
 
 def _decisions(module: torch.jit.ScriptModule) -> Iterator[Finding]:
-    """Control flow whose condition was read out of a tensor. Whether that holds data, a run says."""
+    """Control flow whose condition was read out of a tensor; a run says if that holds data."""
     for node in nodes(module.forward.inlined_graph):
         if node.kind() not in ("prim::If", "prim::Loop"):
             continue

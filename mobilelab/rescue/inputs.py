@@ -37,9 +37,7 @@ def groups(tape: Tape, first: tuple[Any, ...], bundled: tuple[Any, ...], seed: i
         _filled(first, highest, lambda x, turn=turn: _random(x, turn, generator))
         for turn in range(many)
     ]
-    extremes = [
-        _filled(first, highest, lambda x, kind=kind: _extreme(x, kind)) for kind in _KINDS
-    ]
+    extremes = [_filled(first, highest, lambda x, kind=kind: _extreme(x, kind)) for kind in _KINDS]
     found = {"bundled": alike, "random": random, "extremes": extremes}
     return {name: inputs for name, inputs in found.items() if inputs}
 

@@ -13,7 +13,7 @@ import torch.jit.mobile
 from mobilelab.rescue.archive import Archive
 from mobilelab.rescue.layers import Weights, all_weights, nodes
 
-#: Highest bytecode version that runtimes of a release read, oldest first (``mobilelab`` chapter 05).
+#: Highest bytecode version that runtimes of a release read, oldest first.
 _READERS = ((5, "1.9"), (7, "1.10"), (9, "1.12"))
 
 
@@ -51,7 +51,7 @@ class Contents:
 
 
 def contents(archive: Archive, module: torch.jit.ScriptModule) -> Contents:
-    """Read what is in a file that was loaded; nothing of it is run but the making of its bundled inputs.
+    """Read what is in a file that was loaded.
 
     Args:
         archive: from :func:`mobilelab.rescue.archive.examine`.
@@ -78,7 +78,9 @@ def contents(archive: Archive, module: torch.jit.ScriptModule) -> Contents:
         parts=archive.parts(),
         extra_files=archive.extra,
         bundled_inputs=many,
-        methods=tuple(sorted(name for name in own if name != "forward" and not _HELPER.search(name))),
+        methods=tuple(
+            sorted(name for name in own if name != "forward" and not _HELPER.search(name))
+        ),
         inputs=tuple(f"{p.name} {p.type}" for p in module.forward.schema.arguments[1:]),
     )
 
@@ -98,15 +100,19 @@ def quantization(operators: dict[str, int], found: list[Weights]) -> str:
     if not used:
         return "none"
     dynamic = any("dynamic" in name or name.startswith("aten::quantized_") for name in used)
-    static = any(
-        "dynamic" not in name and not name.startswith("aten::quantized_") for name in used
-    )
+    static = any("dynamic" not in name and not name.startswith("aten::quantized_") for name in used)
     words = [" and ".join(w for w, on in (("static", static), ("dynamic", dynamic)) if on)]
     weights = [one.weight for one in found if one.weight.is_quantized]
     per_tensor = (torch.per_tensor_affine, torch.per_tensor_symmetric)
     if weights:
         channels = sum(weight.qscheme() not in per_tensor for weight in weights)
-        by = "channel" if channels == len(weights) else "channel and tensor" if channels else "tensor"
+        by = (
+            "channel"
+            if channels == len(weights)
+            else "channel and tensor"
+            if channels
+            else "tensor"
+        )
         words.append(f"weights by {by}")
         words.append("symmetric" if all(map(_symmetric, weights)) else "not symmetric")
     return ", ".join(words)

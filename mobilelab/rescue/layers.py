@@ -46,6 +46,11 @@ class Weights:
         return self.weight.shape[1] * self.groups if self.weight.ndim > 1 else len(self.weight)
 
 
+def attribute(owner: Any, name: str) -> Any:
+    """An attribute of a module or object as torch holds it."""
+    return owner.getattr(name) if hasattr(owner, "getattr") else getattr(owner, name)
+
+
 def constant(value: torch._C.Value, module: torch.jit.ScriptModule) -> Any:
     """What a value is, where the graph says it without being run; else ``None``."""
     node = value.node()
@@ -55,9 +60,7 @@ def constant(value: torch._C.Value, module: torch.jit.ScriptModule) -> Any:
         owner = node.input()
         whole = module._c if owner.node().kind() == "prim::Param" else constant(owner, module)
         if isinstance(whole, torch._C.ScriptModule):
-            return whole.getattr(node.s("name"))
-    if node.kind() in ("prim::ListUnpack", "prim::TupleUnpack"):
-        return None
+            return attribute(whole, node.s("name"))
     return None
 
 

@@ -191,7 +191,7 @@ def _convolution(to: Lowering, step: Step) -> None:
     )  # fmt: skip
 
 
-def _reshape(to: Lowering, step: Step) -> None:
+def reshape(to: Lowering, step: Step) -> None:
     """A view, which asks for the memory's order; the new runtimes have another one."""
     to.emit(_ATEN.reshape.default, *step.args, to=step.result)
 

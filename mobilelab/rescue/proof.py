@@ -66,7 +66,7 @@ def old_answers(call: Callable[..., Tree], groups: Groups, name: str) -> Referen
         for kind, first in again.items():
             if not identical(first[0], found[kind][0]):
                 raise RescueError(
-                    f"{name} answers otherwise when it is asked the same again: it keeps a state or "
+                    f"{name} answers otherwise when it is asked again: it keeps a state or "
                     "draws random numbers, and nothing can be proved about it."
                 )
         if not any(leaves(tree) for tree in found["random"]):
@@ -90,14 +90,10 @@ def compared(old: Reference, new: Reference) -> list[Row]:
             found = parity.compare(ours, new[kind], Regression())
         except MobileLabError as error:
             raise RescueError(f"The answers cannot be compared: {error}") from error
-        bounds = found.bounds
         for leaf in found.leaves:
-            rows.append(
-                Row(
-                    kind, len(ours), leaf.path, leaf.max_abs, leaf.rel_l2, leaf.equal,
-                    leaf.verdict(bounds),
-                )  # fmt: skip
-            )
+            verdict = leaf.verdict(found.bounds)
+            numbers = leaf.max_abs, leaf.rel_l2, leaf.equal
+            rows.append(Row(kind, len(ours), leaf.path, *numbers, verdict))
     return rows
 
 

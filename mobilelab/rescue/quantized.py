@@ -1,137 +1,40 @@
 """Static and dynamic int8: dequantize, the float operator, quantize.
 
-Activations of the old engines are quint8 with a zero point z. The same numbers less 128 are int8
-with the zero point z - 128, and stand for the same values: (q - z) s. Weights are int8 already.
-Exporters find the pattern and hand it to int8 kernels.
+Exporters find the pattern and hand it to int8 kernels (:mod:`mobilelab.rescue.int8` says why the
+numbers stay the same).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mobilelab.core.errors import RescueError
-from mobilelab.rescue.lowering import FLOAT_RULES, Lowering, Rule, _reshape
+from mobilelab.rescue.int8 import HIGH, LOW, dequantized, is_quantized, quantize, weight
+from mobilelab.rescue.lowering import FLOAT_RULES, Lowering, Rule, reshape
 from mobilelab.rescue.packed import Layer, layer
 from mobilelab.rescue.recurrent import unrolled
 from mobilelab.rescue.tape import Step, Tape
 from mobilelab.rescue.values import Cell, Thing, cells, mapped
 
 # importing it registers the operators
-import torch.ao.quantization.fx._decomposed  # noqa: F401  # isort: skip
+import torch.ao.quantization.fx._decomposed  # isort: skip
 
 _ATEN = torch.ops.aten
 _QD = torch.ops.quantized_decomposed
-_LOW, _HIGH = -128, 127
-
-
-def _is_quantized(leaf: Any) -> bool:
-    return isinstance(leaf, Cell) and isinstance(leaf.value, Tensor) and leaf.value.is_quantized
-
-
-def _ints(x: Tensor) -> Tensor:
-    """The numbers of a quantized tensor as int8."""
-    numbers = x.int_repr()
-    numbers = (numbers.short() - 128).to(torch.int8) if x.dtype == torch.quint8 else numbers
-    return numbers.contiguous()
-
-
-def _zero(x: Tensor) -> int:
-    return x.q_zero_point() - (128 if x.dtype == torch.quint8 else 0)
-
-
-def _eight(x: Tensor, to: Lowering) -> None:
-    if x.dtype not in (torch.quint8, torch.qint8):
-        raise RescueError(
-            f"A tensor of {x.dtype} stands where int8 is needed; only quint8 and qint8 have a "
-            "counterpart."
-        )
-
-
-def dequantized(to: Lowering, leaf: Any) -> Any:
-    """A quantized cell as floats; anything else as it is."""
-    if not _is_quantized(leaf):
-        return leaf
-    x = leaf.value
-    _eight(x, to)
-    if leaf.number in to.constants:
-        return weight(to, x, leaf.name or "constant")
-    return to.emit(
-        _QD.dequantize_per_tensor.default, leaf, x.q_scale(), _zero(x), _LOW, _HIGH, torch.int8
-    )
-
-
-
-
-
-def _once(to: Lowering, what: str, x: Tensor, make: Callable[[Tensor], Any]) -> Any:
-    """What is made of weights, made once."""
-    key = what, id(x)
-    if key not in to.made:
-        to.made[key] = make(x), x
-    return to.made[key][0]
-
-
-def weight(to: Lowering, x: Tensor, name: str, by_channel: bool = False) -> Cell:
-    """int8 weights as floats, from a constant of the new tape.
-
-    With ``to.folded`` the constant is int8; otherwise it is float and a step rounds it, exactly:
-    LiteRT's converter reads weights so.
-    """
-    _eight(x, to)
-    per_tensor = x.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric)
-    if per_tensor and not by_channel:
-        numbers: tuple[Any, ...] = x.q_scale(), _zero(x)
-        calls = _QD.quantize_per_tensor.default, _QD.dequantize_per_tensor.default
-    else:
-        scales, zeros, axis = _channels(to, x)
-        numbers = to.weight(scales, f"{name}.scales"), to.weight(zeros, f"{name}.zeros"), axis
-        calls = _QD.quantize_per_channel.default, _QD.dequantize_per_channel.default
-    if to.folded:
-        held = to.weight(_once(to, "ints", x, _ints), name)
-    else:
-        floats = to.weight(_once(to, "floats", x, lambda it: it.dequantize().contiguous()), name)
-        held = to.emit(calls[0], floats, *numbers, _LOW, _HIGH, torch.int8)
-    return to.emit(calls[1], held, *numbers, _LOW, _HIGH, torch.int8)
-
-
-def _channels(to: Lowering, x: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Scales, zero points and axis of weights; those with one scale for all have it repeated."""
-
-    def found(it: Tensor) -> tuple[Tensor, Tensor, int]:
-        shift = 128 if it.dtype == torch.quint8 else 0
-        if it.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
-            many = len(it)
-            return torch.full((many,), it.q_scale()), torch.full((many,), _zero(it)), 0
-        zeros = it.q_per_channel_zero_points().long() - shift
-        return it.q_per_channel_scales().float(), zeros, it.q_per_channel_axis()
-
-    return _once(to, "channels", x, found)
-
-
-def quantize(to: Lowering, x: Cell, result: Cell) -> None:
-    """Floats as what a cell of the old tape was."""
-    like = result.value
-    _eight(like, to)
-    to.emit(
-        _QD.quantize_per_tensor.default, x, like.q_scale(), _zero(like), _LOW, _HIGH, torch.int8,
-        to=result,
-    )  # fmt: skip
 
 
 def _finish(to: Lowering, step: Step, floats: Any, result: Any = None) -> None:
     """Give floats to the cells of a result, as int8 where the old ones were quantized."""
     result = step.result if result is None else result
     for cell, value in zip(cells(result), cells(floats), strict=True):
-        if _is_quantized(cell):
+        if is_quantized(cell):
             quantize(to, value, cell)
         else:
             to.replace(cell, value)
     for written in step.written:
-        if _is_quantized(written):
+        if is_quantized(written):
             to.replace(written, next(cells(result)))
 
 
@@ -177,9 +80,9 @@ def dynamic_linear(to: Lowering, held: Layer, x: Cell) -> Cell:
         return _applied(to, held, x)
     scale, zero = to.fresh(), to.fresh()
     epsilon = torch.finfo(torch.float32).eps
-    to.emit(_QD.choose_qparams.tensor, x, _LOW, _HIGH, epsilon, torch.int8, to=(scale, zero))
-    ints = to.emit(_QD.quantize_per_tensor.tensor, x, scale, zero, _LOW, _HIGH, torch.int8)
-    back = to.emit(_QD.dequantize_per_tensor.tensor, ints, scale, zero, _LOW, _HIGH, torch.int8)
+    to.emit(_QD.choose_qparams.tensor, x, LOW, HIGH, epsilon, torch.int8, to=(scale, zero))
+    ints = to.emit(_QD.quantize_per_tensor.tensor, x, scale, zero, LOW, HIGH, torch.int8)
+    back = to.emit(_QD.dequantize_per_tensor.tensor, ints, scale, zero, LOW, HIGH, torch.int8)
     return _applied(to, held, back, by_channel=True)  # XNNPACK has no other
 
 
@@ -266,11 +169,11 @@ def _rule(step: Step) -> Rule | None:
     if name == "aten::dequantize":
         return _dequantize
     both = [*step.inputs, *cells(step.result)]
-    if name == "aten::int_repr" or "quantize_per" in name and any(map(_is_quantized, both)):
+    if name == "aten::int_repr" or ("quantize_per" in name and any(map(is_quantized, both))):
         raise RescueError(f"{step.place} has no counterpart in int8 with a fixed scale.")
-    if any(map(_is_quantized, both)):
+    if any(map(is_quantized, both)):
         return _in_floats
-    return _reshape if name == "aten::view" and len(step.args) == 2 and not _is_dtype(step) else None
+    return reshape if name == "aten::view" and len(step.args) == 2 and not _is_dtype(step) else None
 
 
 def _is_dtype(step: Step) -> bool:
@@ -282,6 +185,8 @@ def _quantized_rule(step: Step, short: str) -> Rule:
         return _dynamic
     if short.startswith(("conv", "linear")) and "dynamic" not in short and len(step.args) > 3:
         return _layer
+    if short == "dropout":  # in eval mode, or the recorder had refused it
+        return lambda to, it: _finish(to, it, dequantized(to, it.args[0]))
     if short.removesuffix("_out") in _FLOAT or short.startswith("batch_norm"):
         return _named
     raise RescueError(
@@ -301,6 +206,6 @@ def lowered(tape: Tape, folded: bool = True) -> Tape:
     Raises:
         RescueError: naming the first step without a counterpart.
     """
-    if any(map(_is_quantized, cells(tape.inputs))):
+    if any(map(is_quantized, cells(tape.inputs))):
         raise RescueError("The file takes quantized tensors; no exporter does. Give it floats.")
     return Lowering(tape, folded).run(_rule, dequantized)

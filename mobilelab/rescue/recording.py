@@ -42,6 +42,7 @@ class Recorder:
     def __init__(self, module: torch.jit.ScriptModule, method: str = "forward") -> None:
         self._module = Thing(module._c, "")
         self._graph = module._c._get_method(method).inlined_graph
+        self._parameters = module._c._get_method(method).schema.arguments[1:]
         self._numbers = itertools.count()
         self._steps: list[Step] = []
         self._tainted: set[int] = set()
@@ -55,6 +56,9 @@ class Recorder:
         Args:
             inputs: a tree of tensors for each input.
         """
+        rest = self._parameters[len(inputs) :]
+        if all(parameter.has_default_value() for parameter in rest):
+            inputs = (*inputs, *(parameter.default_value for parameter in rest))
         given = tuple(mapped(part, self._input) for part in own(inputs))
         first, *values = self._graph.inputs()
         if len(values) != len(given):

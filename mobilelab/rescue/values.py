@@ -14,6 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+#: The line below a marked one.
+_MARK = re.compile(r"\s*~+[~\s]*(?:<--- HERE)?\s*")
+
 
 @dataclass(eq=False)
 class Cell:
@@ -50,7 +53,7 @@ class Place:
     @classmethod
     def of(cls, node: torch._C.Node) -> Place:
         """The place of a node."""
-        return cls(node.kind(), source_line(node.sourceRange()))
+        return cls(node.kind(), source_line(str(node.sourceRange())))
 
 
 def source_line(text: str) -> str:
@@ -63,7 +66,7 @@ def source_line(text: str) -> str:
     if found is None:
         return ""
     lines = text[found.end() :].splitlines()
-    marked = next((i for i, line in enumerate(lines) if "<--- HERE" in line), 0)
+    marked = next((i for i, line in enumerate(lines) if i and _MARK.fullmatch(line)), 0)
     words = lines[marked - 1].strip() if marked else ""
     file = re.split(r"[/\\]", found[1])[-1]
     return f"{file}, line {found[2]}" + (f": {words}" if words else "")
@@ -103,7 +106,7 @@ def bare(value: Any) -> Any:
     return mapped(value, leaf)
 
 
-def storage(value: object) -> int:
+def storage(value: Any) -> int:
     """Where a tensor's memory begins; 0 for what has none."""
     if not isinstance(value, Tensor):
         return 0
