@@ -328,9 +328,20 @@ class Found:
     refused: str = ""
     """Words of the refusal."""
 
+    def _made(self) -> torch.jit.ScriptModule:
+        for _ in range(5):
+            try:
+                return self.make()
+            except RuntimeError as error:
+                # torch.jit.script knows its builtins by the addresses of objects, some of which are
+                # gone: now and then a list has the address of one
+                if "builtin cannot be used as a value" not in str(error):
+                    raise
+        return self.make()
+
     def save(self, folder: Path, name: str) -> Path:
         with quietly():
-            module = self.make()
+            module = self._made()
             path = folder / f"{name}.{'ptl' if self.lite else 'pt'}"
             if self.lite:
                 module._save_for_lite_interpreter(str(path))

@@ -28,8 +28,9 @@ from typer.testing import CliRunner
 from mobilelab import runtimes
 from mobilelab.cli.main import app
 from mobilelab.core.errors import ModelFileError, RescueError, ShapeError
+from mobilelab.core.trees import leaves
 from mobilelab.measure.parity import Verdict
-from mobilelab.rescue import archive, examples, proof, rewrite
+from mobilelab.rescue import archive, examples, proof, rewrite, source
 from mobilelab.rescue.findings import judge
 from mobilelab.rescue.graph import choose_engine, rebuild, record
 from mobilelab.rescue.inputs import LEAST, groups
@@ -222,16 +223,17 @@ def test_every_kind_becomes_a_tflite(name, tmp_path):
 
 
 def test_static_int8_is_handed_to_xnnpack_whole(tmp_path):
-    _, outcome = made("int8 by tensor", tmp_path, ".pte")
+    _, outcome = made("int8 fx by tensor", tmp_path, ".pte")
     assert outcome.inside.operators == {}
     assert "qint8" in outcome.inside.dtypes and "fp32" not in outcome.inside.dtypes
 
 
-def test_a_new_file_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
+@pytest.mark.parametrize("ending", rewrite.ENDINGS)
+def test_a_new_file_that_answers_otherwise_is_not_kept(ending, tmp_path, monkeypatch):
     kind = FOUND["two in, dict out"]
     other = rewrite._converted
 
-    def lies(network, job, ending):
+    def lies(network, job, ending, **options):
         for name, buffer in network.named_buffers():
             if name.endswith("bias"):
                 buffer.add_(0.1)
@@ -239,11 +241,40 @@ def test_a_new_file_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
 
     monkeypatch.setattr(rewrite, "_converted", lies)
     found = rewrite.rescue(
-        kind.save(tmp_path, "model"), tmp_path / "out", kind.examples, timed=False
+        kind.save(tmp_path, "model"), tmp_path / "out", kind.examples, endings=[ending], timed=False
     )
     assert not found.ok and not (tmp_path / "out").exists()
-    assert all("answers otherwise" in outcome.refusal for outcome in found.outcomes)
-    assert all(outcome.verdict is Verdict.DIFFERENT for outcome in found.outcomes)
+    (outcome,) = found.outcomes
+    assert f"The {ending} answers otherwise" in outcome.refusal
+    assert outcome.verdict is Verdict.DIFFERENT
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_the_source_answers_as_the_file(name, tmp_path):
+    kind = FOUND[name]
+    path = kind.save(tmp_path, "my model")
+    out = tmp_path / "out"
+    found = rewrite.rescue(path, out, kind.examples, endings=[], sourced=True)
+    assert found.ok, found
+    (outcome,) = found.outcomes
+    assert outcome.verdict.ok
+    assert {p.name for p in out.iterdir()} == {"my_model.py", "my_model.weights.pt"}
+    network = source.load(outcome.path)
+    again = rebuild(opened(path)[1], found.example.first)
+    for ours, theirs in zip(
+        leaves(network(*tensors(found.example.first))).values(),
+        leaves(again(*tensors(found.example.first))).values(),
+        strict=True,
+    ):
+        assert torch.equal(ours, theirs)
+
+
+def test_source_that_cannot_be_written_is_refused(tmp_path):
+    kind = FOUND["scripted"]
+    tape = lowered(prepared(kind.save(tmp_path, "m"), kind.examples).tape)
+    tape.steps[0].call = lambda *args: None
+    with pytest.raises(RescueError, match="cannot be written as Python source"):
+        source.source(Rebuilt(tape), "w.pt", "m.pt", "")
 
 
 # --- what is found in a file --------------------------------------------------------------------

@@ -36,6 +36,9 @@ def rescue(
     evaluate: Annotated[
         bool, typer.Option("--eval", help="Rewrite a file saved in training mode in eval mode.")
     ] = False,
+    source: Annotated[
+        bool, typer.Option("--source", help="Write Python source with the weights beside it, too.")
+    ] = False,
 ) -> None:
     """Read a model file without its source, judge it, and write new ones that answer alike.
 
@@ -44,7 +47,7 @@ def rescue(
     console = Terminal()
     results: list[tuple[Path, Rescued | None, str]] = []
     for file, folder in _files(path, out):
-        found, refusal = _one(file, folder, example or [], evaluate)
+        found, refusal = _one(file, folder, example or [], evaluate, source)
         results.append((file, found, refusal))
         if not as_json and not path.is_dir():
             _report(console, file, found, refusal)
@@ -78,12 +81,12 @@ def _files(path: Path, out: Path) -> list[tuple[Path, Path]]:
 
 
 def _one(
-    file: Path, folder: Path, examples: list[str], evaluate: bool
+    file: Path, folder: Path, examples: list[str], evaluate: bool, source: bool
 ) -> tuple[Rescued | None, str]:
     from mobilelab.rescue import rewrite
 
     try:
-        found = rewrite.rescue(file, folder, examples, evaluate=evaluate)
+        found = rewrite.rescue(file, folder, examples, evaluate=evaluate, sourced=source)
     except MobileLabError as error:
         return None, str(error)
     return found, found.refusal
@@ -143,6 +146,8 @@ def _outcome(console: Terminal, found: Rescued, outcome: Outcome) -> None:
     console.print(colored("green", f"{outcome.verdict}:", outcome.path), soft_wrap=True)
     sizes = f"{outcome.bytes / 1000:.1f} kB, the old file has {found.inside.bytes / 1000:.1f} kB"
     console.print(sizes)
+    if outcome.note:
+        console.print(colored("yellow", "note:", outcome.note), soft_wrap=True)
     if outcome.old_ms is not None and outcome.new_ms is not None:
         console.print(
             f"on this host, in turn: old {outcome.old_ms:.3f} ms, new {outcome.new_ms:.3f} ms"
@@ -219,6 +224,7 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "verdict": str(outcome.verdict) if outcome.verdict else None,
         "refusal": outcome.refusal,
         "bytes": outcome.bytes,
+        "note": outcome.note,
         "old_ms": outcome.old_ms,
         "new_ms": outcome.new_ms,
         "inside": str(outcome.inside) if outcome.inside else None,

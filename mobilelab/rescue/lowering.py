@@ -196,8 +196,24 @@ def reshape(to: Lowering, step: Step) -> None:
     to.emit(_ATEN.reshape.default, *step.args, to=step.result)
 
 
+def pools(step: Step) -> bool:
+    """Whether a step is the mean over both sides of pictures, without keeping the dimensions."""
+    if step.name != "aten::mean" or len(step.args) < 3 or step.args[2] is not False:
+        return False
+    x, sides = step.args[0].value, step.args[1]
+    return x.ndim == 4 and sorted(side % 4 for side in sides or ()) == [2, 3]
+
+
+def _mean(to: Lowering, step: Step) -> None:
+    """That mean as a pooling and a reshape, which XNNPACK takes."""
+    x, sides = step.args[:2]
+    found = to.emit(_ATEN.mean.dim, x, sides, True, **step.named)
+    to.emit(_ATEN.reshape.default, found, list(x.value.shape[:2]), to=step.result)
+
+
 #: Operators with another name in the new tape.
 FLOAT_RULES: dict[str, Rule] = {
+    "aten::mean": _mean,
     "prepacked::conv2d_clamp_run": _conv2d,
     "prepacked::conv2d_transpose_clamp_run": _transposed,
     "prepacked::linear_clamp_run": _linear,

@@ -102,8 +102,8 @@ ABOUT = frozenset(
         "size", "dim", "numel", "len", "stride", "storage_offset", "is_contiguous",
         "is_floating_point", "is_complex", "is_signed", "sym_size", "element_size", "get_device",
         "is_cuda", "is_quantized", "is_sparse", "q_scale", "q_zero_point", "qscheme",
-        "is_inference", "ndimension", "is_same_size", "is_set_to", "is_conj", "is_neg", "is_pinned", "can_cast",
-        "result_type", "layout", "q_per_channel_axis",
+        "is_inference", "ndimension", "is_same_size", "is_set_to", "is_conj", "is_neg", "is_pinned",
+        "can_cast", "result_type", "layout", "q_per_channel_axis",
     )
 ) | {"prim::dtype", "prim::device", "prim::layout", "prim::is_cuda", "prim::is_quantized",
      "prim::requires_grad", "prim::is_sparse", "prim::type", "prim::shape", "prim::is_cpu",

@@ -13,6 +13,8 @@ from mobilelab.core.trees import Answers, Tree, identical, leaves, own
 from mobilelab.measure import parity
 from mobilelab.measure.parity import Verdict
 from mobilelab.rescue.inputs import Groups
+from mobilelab.rescue.tape import Tape
+from mobilelab.rescue.values import Cell, Place, cells
 from mobilelab.runtimes.base import first_line
 from mobilelab.tasks import Regression
 
@@ -111,3 +113,29 @@ def judged(rows: list[Row], rounds: bool) -> Verdict:
     if Verdict.DIFFERENT in verdicts or (Verdict.CLOSE in verdicts and not rounds):
         return Verdict.DIFFERENT
     return Verdict.CLOSE if Verdict.CLOSE in verdicts else Verdict.SAME
+
+
+def first_difference(tape: Tape, known: dict[int, Any]) -> Place | None:
+    """The first step that a rebuilt network does otherwise than it was recorded.
+
+    Args:
+        tape: as it was recorded.
+        known: what the rebuilt network has for each cell.
+    """
+    for step in tape.steps:
+        if any(not _near(cell, known.get(cell.number)) for cell in cells(step.result)):
+            return step.place
+    return None
+
+
+def _near(cell: Cell, now: Any) -> bool:
+    """Whether a step gave what it gave when it was recorded, but for rounding."""
+    then = cell.value
+    if not isinstance(then, torch.Tensor) or not isinstance(now, torch.Tensor):
+        return True
+    if then.is_quantized and then.qscheme() == torch.per_tensor_affine:
+        shift = 128 if then.dtype == torch.quint8 else 0
+        return bool(((then.int_repr().int() - shift - now.int()).abs() <= 2).all())
+    if not then.is_floating_point() or then.shape != now.shape:
+        return True
+    return bool(torch.allclose(then, now, rtol=1e-3, atol=1e-4, equal_nan=True))

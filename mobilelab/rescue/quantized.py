@@ -12,7 +12,7 @@ import torch
 
 from mobilelab.core.errors import RescueError
 from mobilelab.rescue.int8 import HIGH, LOW, dequantized, is_quantized, quantize, weight
-from mobilelab.rescue.lowering import FLOAT_RULES, Lowering, Rule, reshape
+from mobilelab.rescue.lowering import FLOAT_RULES, Lowering, Rule, pools, reshape
 from mobilelab.rescue.packed import Layer, layer
 from mobilelab.rescue.recurrent import unrolled
 from mobilelab.rescue.tape import Step, Tape
@@ -150,11 +150,20 @@ def _in_floats(to: Lowering, step: Step) -> None:
     _finish(to, step, floats)
 
 
+def _pooled(to: Lowering, step: Step) -> None:
+    """A mean over both sides, as a pooling and a reshape, each rounded."""
+    x = step.args[0]
+    between = Cell(step.result.value, to.fresh().number, True)
+    quantize(to, to.emit(_ATEN.mean.dim, dequantized(to, x), step.args[1], True), between)
+    sizes = list(x.value.shape[:2])
+    quantize(to, to.emit(_ATEN.reshape.default, dequantized(to, between), sizes), step.result)
+
+
 def _rule(step: Step) -> Rule | None:
     name = step.name
     space, _, short = name.partition("::")
-    if name in FLOAT_RULES:
-        return FLOAT_RULES[name]
+    if name in FLOAT_RULES and (name != "aten::mean" or pools(step)):
+        return _pooled if any(map(is_quantized, step.inputs)) else FLOAT_RULES[name]
     if space == "quantized":
         return _quantized_rule(step, short)
     if name in ("aten::quantized_lstm", "aten::quantized_gru"):

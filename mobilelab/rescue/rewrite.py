@@ -7,6 +7,8 @@ refused raises, or stands in the result with its reason, and leaves nothing behi
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,19 +20,18 @@ import torch
 from torch import nn
 
 from mobilelab import measure, runtimes
-from mobilelab.core.errors import MobileLabError, ModelWarning, RescueError
+from mobilelab.core.errors import MissingRuntimeError, MobileLabError, ModelWarning, RescueError
 from mobilelab.measure.parity import Verdict
 from mobilelab.recipes.successors import to_executorch, to_litert
 from mobilelab.rescue import archive as archives
 from mobilelab.rescue import inputs as chosen
-from mobilelab.rescue import proof
+from mobilelab.rescue import proof, source
 from mobilelab.rescue.examples import Examples, find
 from mobilelab.rescue.findings import Finding, judge
 from mobilelab.rescue.graph import choose_engine, record
 from mobilelab.rescue.inspect import Contents, contents
 from mobilelab.rescue.quantized import lowered
 from mobilelab.rescue.tape import Rebuilt, Tape, tensors
-from mobilelab.rescue.values import Cell, cells
 from mobilelab.runtimes import lite
 from mobilelab.runtimes.base import Inside, imported, quiet
 
@@ -49,6 +50,8 @@ class Outcome:
     refusal: str = ""
     bytes: int = 0
     inside: Inside | None = None
+    note: str = ""
+    """What else is to be known of it."""
     old_ms: float | None = None
     """Median of the old file in one interleaved run on this host, in milliseconds."""
     new_ms: float | None = None
@@ -97,6 +100,7 @@ def rescue(
     endings: Sequence[str] = ENDINGS,
     evaluate: bool = False,
     timed: bool = True,
+    sourced: bool = False,
 ) -> Rescued:
     """Read a file, judge it, and write new ones that answer alike.
 
@@ -107,6 +111,7 @@ def rescue(
         endings: which files to make.
         evaluate: rewrite a file that was saved in training mode as it is in eval mode.
         timed: measure old and new in turn, about two seconds for each file.
+        sourced: write Python source with the weights beside it, too.
 
     Returns:
         Refusals of the network or of an exporter stand in it.
@@ -127,6 +132,8 @@ def rescue(
             job = _prepared(archive, found.example, inside, evaluate)
             for ending in endings:
                 found.outcomes.append(_made(job, ending, Path(out), timed))
+            if sourced:
+                found.outcomes.append(_written(job, Path(out)))
     except MobileLabError as error:
         found.refusal = str(error)
     return found
@@ -175,21 +182,53 @@ def _made(job: _Job, ending: str, out: Path, timed: bool) -> Outcome:
         found.rows = proof.compared(job.old, proof.answers(network, job.groups, tensors))
         if proof.judged(found.rows, job.rounds) is Verdict.DIFFERENT:
             raise RescueError(_differs(job, network, found.rows))
-        data = _converted(network, job, ending)
-        _proved(job, found, data, out, timed)
+        try:
+            _proved(job, found, _converted(network, job, ending), out, timed)
+        except MissingRuntimeError:
+            raise
+        except MobileLabError as error:
+            if ending != ".tflite" or not job.rounds:
+                raise
+            data = _converted(network, job, ending, in_floats=True)
+            _proved(job, found, data, out, timed)
+            found.note = f"it computes in float32, because as int8 it is refused: {error}"
     except MobileLabError as error:
         found.refusal = str(error)
     return found
 
 
-def _converted(network: nn.Module, job: _Job, ending: str) -> bytes:
+def _written(job: _Job, out: Path) -> Outcome:
+    """Python source in the folder, if running it gives the old answers."""
+    found = Outcome(".py")
+    try:
+        network = Rebuilt(lowered(job.tape))
+        name = re.sub(r"\W", "_", job.path.stem)
+        with tempfile.TemporaryDirectory(prefix="mobilelab-") as folder:
+            shapes = Examples(job.first, "").text
+            path = source.write(network, folder, name, job.path.name, shapes)
+            call = source.load(path)
+            found.rows = proof.compared(job.old, proof.answers(call, job.groups, tensors))
+            found.verdict = proof.judged(found.rows, job.rounds)
+            if found.verdict is Verdict.DIFFERENT:
+                raise RescueError(_differs(job, network, found.rows))
+            out.mkdir(parents=True, exist_ok=True)
+            for made in sorted(Path(folder).glob(f"{name}.*")):
+                shutil.copyfile(made, out / made.name)
+                found.bytes += made.stat().st_size
+            found.path = out / path.name
+    except MobileLabError as error:
+        found.refusal = str(error)
+    return found
+
+
+def _converted(network: nn.Module, job: _Job, ending: str, in_floats: bool = False) -> bytes:
     """The bytes of a new file, not compared yet."""
     inputs = tuple(tensors(job.first))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ModelWarning)
         if ending == ".pte":
             return to_executorch(network, inputs)
-        options = {"quant_config": _int8()} if job.rounds else {}
+        options = {"quant_config": _int8()} if job.rounds and not in_floats else {}
         return to_litert(network, inputs, **options)
 
 
@@ -246,25 +285,9 @@ def _differs(job: _Job, network: Rebuilt, rows: list[proof.Row]) -> str:
     worst = max(rows, key=lambda row: row.relative)
     with torch.no_grad():
         _, known = network.answers(tuple(tensors(job.first)), keep=True)
-    where = "; no single step of the example shows it"
-    for step in job.tape.steps:
-        if any(not _near(cell, known.get(cell.number)) for cell in cells(step.result)):
-            where = f", first at {step.place}"
-            break
+    place = proof.first_difference(job.tape, known)
+    where = "; no single step of the example shows it" if place is None else f", first at {place}"
     return (
         f"The rebuilt network answers otherwise than {job.path.name}, by {worst.largest:.1e} on "
         f"{worst.inputs} inputs{where}; nothing was written."
     )
-
-
-def _near(cell: Cell, now: Any) -> bool:
-    """Whether a step gave what it gave when it was recorded, but for rounding."""
-    then = cell.value
-    if not isinstance(then, torch.Tensor) or not isinstance(now, torch.Tensor):
-        return True
-    if then.is_quantized and then.qscheme() == torch.per_tensor_affine:
-        shift = 128 if then.dtype == torch.quint8 else 0
-        return bool(((then.int_repr().int() - shift - now.int()).abs() <= 2).all())
-    if not then.is_floating_point() or then.shape != now.shape:
-        return True
-    return bool(torch.allclose(then, now, rtol=1e-3, atol=1e-4, equal_nan=True))
