@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.utils.bundled_inputs as bundled
@@ -120,6 +120,54 @@ class Words(nn.Module):
     def forward(self, t):
         mask = (t != 0).unsqueeze(-1)
         return self.f((self.e(t) * mask).sum(1) / mask.sum(1).clamp(min=1))
+
+
+class Pairs(NamedTuple):
+    first: Tensor
+    second: Tensor
+
+
+class Mixed(nn.Module):
+    """A dictionary in, a named tuple out, a with statement, and a fork in between."""
+
+    def __init__(self):
+        super().__init__()
+        self.f = nn.Linear(3, 2)
+
+    def forward(self, parts: dict[str, Tensor]) -> Pairs:
+        with torch.no_grad():
+            waiting = torch.jit.fork(torch.relu, parts["left"])
+            assert parts["right"].size(0) == 1
+            y = self.f(torch.jit.wait(waiting)) + parts["right"]
+        return Pairs(y, y * 2)
+
+
+class Volume(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.f, self.t = nn.Conv3d(2, 3, 3), nn.ConvTranspose1d(2, 3, 3)
+
+    def forward(self, x: Tensor, y: Tensor):
+        return self.f(x).relu(), self.t(y)
+
+
+class Int8Upwards(nn.Module):
+    """Transposed, joined, resized, in int8."""
+
+    def __init__(self):
+        super().__init__()
+        self.q, self.dq = tq.QuantStub(), tq.DeQuantStub()
+        self.t, self.u = nn.ConvTranspose2d(3, 4, 3, 2), nn.ConvTranspose2d(3, 4, 3, 2)
+        self.join, self.h, self.k = (
+            nn.quantized.FloatFunctional(),
+            nn.Hardswish(),
+            nn.Conv1d(8, 5, 3),
+        )
+
+    def forward(self, x):
+        x = self.q(x)
+        y = F.avg_pool2d(self.h(self.join.cat([self.t(x), self.u(x)], 1)), 2)
+        return self.dq(torch.sigmoid(self.k(y.flatten(2))))
 
 
 class Remembering(nn.Module):
@@ -405,6 +453,10 @@ FOUND: dict[str, Found] = {
         lambda: torch.jit.trace(int8_fx(Plain(), torch.randn(X), "x86"), torch.randn(X)),
         (XT,), int8=True,
     ),
+    "int8 upwards": Found(
+        lambda: torch.jit.script(int8(Int8Upwards(), torch.randn(1, 3, 6, 6))),
+        ("1x3x6x6",), int8=True,
+    ),
     "dynamic int8": Found(
         lambda: torch.jit.script(
             dynamic(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4)), nn.Linear)
@@ -419,6 +471,8 @@ FOUND: dict[str, Found] = {
     ),
     "two in, dict out": Found(scripted(Pair), ("2x4", "2x5")),
     "tuple and list out": Found(scripted(Several), ("2x4",)),
+    "dict in, named tuple out": Found(scripted(Mixed), ("left=1x3", "right=1x2")),
+    "conv3d and conv_transpose1d": Found(scripted(Volume), ("1x2x5x5x5", "1x2x6")),
     "list in": Found(scripted(Listed), ("2x4", "2x4", "2x4")),
     "shape arithmetic traced": Found(traced(Shapes, (1, 4, 6, 6)), ("1x4x6x6",)),
     "shape arithmetic scripted": Found(scripted(Shapes), ("1x4x6x6",)),

@@ -84,7 +84,8 @@ def test_a_rebuilt_network_answers_as_the_file(name, tmp_path):
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_rewritten_is_refused_with_the_reason(name, tmp_path):
     kind = REFUSED[name]
-    found = rewrite.rescue(kind.save(tmp_path, "model"), tmp_path / "out", kind.examples)
+    path = kind.save(tmp_path, "model")
+    found = rewrite.rescue(path, tmp_path / "out", kind.examples, sourced=True)
     assert kind.refused in found.refusal
     assert not found.ok and not (tmp_path / "out").exists()
 
@@ -121,7 +122,7 @@ def test_the_first_step_that_differs_is_named(tmp_path):
     kind = FOUND["scripted"]
     job = prepared(kind.save(tmp_path, "model"), kind.examples)
     tape = lowered(job.tape)
-    step = next(step for step in tape.steps if step.name == "aten::mean")
+    step = next(step for step in tape.steps if step.name.startswith("aten.mean"))
     step.call = lambda x, *rest, dtype=None: torch.zeros(x.shape[:2])
     network = Rebuilt(tape)
     rows = proof.compared(job.old, proof.answers(network, job.groups, tensors))
@@ -135,7 +136,9 @@ def test_a_kernel_of_the_old_engine_that_mixes_up_its_memory_is_named(tmp_path):
         module = torch.jit.script(int8_fx(Picture(), x, ENGINE))  # relu6 stands by itself in it
     path = write(tmp_path / "m.pt", saved(module))
     found = rewrite.rescue(path, tmp_path / "out", (XT,), timed=False)
-    assert all("first at aten::relu6" in outcome.refusal for outcome in found.outcomes)
+    for outcome in found.outcomes:
+        assert "first at aten::relu6" in outcome.refusal
+        assert "channels_last" in outcome.refusal
     assert not found.ok and not (tmp_path / "out").exists()
 
 
@@ -249,7 +252,9 @@ def test_a_new_file_that_answers_otherwise_is_not_kept(ending, tmp_path, monkeyp
     assert outcome.verdict is Verdict.DIFFERENT
 
 
-@pytest.mark.parametrize("name", FOUND)
+@pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in FOUND]
+)
 def test_the_source_answers_as_the_file(name, tmp_path):
     kind = FOUND[name]
     path = kind.save(tmp_path, "my model")

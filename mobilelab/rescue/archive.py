@@ -229,4 +229,10 @@ def load(archive: Archive) -> torch.jit.ScriptModule:
             f"{archive.path.name} is no TorchScript file that torch {torch.__version__} can load "
             f"({first_line(error)}); copy or export it again."
         ) from error
+    if not hasattr(module, "forward"):
+        names = ", ".join(module._c._method_names()) or "none"
+        raise ModelFileError(
+            f"{archive.path.name} has no method forward; its methods are {names}. Rebuild one of "
+            "them with mobilelab.rescue.graph.rebuild."
+        )
     return module

@@ -19,7 +19,7 @@ from mobilelab.rescue.recording import Recorder
 from mobilelab.rescue.values import mapped
 
 #: Sides of a picture that are tried where the layers leave them open.
-SIDES = (224, 256, 299, 320, 192, 160, 128, 112, 96, 64, 48, 32, 28)
+SIDES = (224, 256, 299, 320, 640, 512, 416, 192, 160, 128, 112, 96, 64, 48, 32, 28)
 #: Sides that are tried if none of these fits.
 FURTHER = tuple(range(4, 161))
 #: Lengths that are tried where the layers leave them open.
@@ -41,12 +41,25 @@ class Examples:
         return described(leaves(dict(enumerate(self.first))))
 
 
+@dataclass(frozen=True)
+class Entry:
+    """An input that is a part of a dictionary."""
+
+    name: str
+    value: Any
+
+
 def parse(text: str) -> Any:
-    """An input from ``1x3x224x224``, ``1x20:int64`` or, for a number, ``=16000``.
+    """An input from ``1x3x224x224``, ``1x20:int64``, or for a number ``=16000``.
+
+    ``left=1x3`` is the entry ``left`` of a dictionary.
 
     Raises:
         RescueError: for anything else.
     """
+    named = re.match(r"([^\d=:][^=:]*)=", text)
+    if named is not None:
+        return Entry(named[1], parse(text[named.end() :]))
     if text.startswith("="):
         number = text[1:]
         if number in ("True", "False"):
@@ -89,11 +102,18 @@ def arranged(module: torch.jit.ScriptModule, given: Sequence[Any]) -> tuple[Any,
 
 
 def _taken(kind: str, left: list[Any], last: bool) -> Any:
+    if kind.startswith("Dict["):
+        found = {}
+        while left and isinstance(left[0], Entry):
+            entry = left.pop(0)
+            found[entry.name] = entry.value
+        return found
     inner = re.fullmatch(r"(Optional|List|Tuple)\[(.*)\]", kind)
     if inner is None:
         if not left:
             raise RescueError(f"An input of type {kind} is missing; one more --example is needed.")
-        return left.pop(0)
+        first = left.pop(0)
+        return first.value if isinstance(first, Entry) else first
     if inner[1] == "Optional":
         return _taken(inner[2], left, last) if left else None
     if inner[1] == "List":
@@ -134,10 +154,11 @@ def find(module: torch.jit.ScriptModule, given: Sequence[str] = ()) -> Examples:
         return Examples(arranged(module, [parse(text) for text in given]), "--example", brought)
     if brought:
         return Examples(brought[0], "the file's bundled inputs", brought)
-    fitting = [inputs for inputs in _guesses(module, SIDES) if _takes(module, inputs)]
-    if not fitting:
-        rest = (inputs for inputs in _guesses(module, FURTHER) if _takes(module, inputs))
-        fitting = [*itertools.islice(rest, 2)]
+    fitting: list[tuple[Any, ...]] = []
+    for sides in (SIDES, FURTHER):
+        if not fitting:
+            guesses = (one for one in _guesses(module, sides) if _takes(module, one))
+            fitting = [*itertools.islice(guesses, 2)]
     if not fitting:
         names = ", ".join(f"{p.name} ({p.type})" for p in module.forward.schema.arguments[1:])
         raise RescueError(

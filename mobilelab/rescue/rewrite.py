@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,56 +27,26 @@ from mobilelab.rescue import archive as archives
 from mobilelab.rescue import inputs as chosen
 from mobilelab.rescue import proof, source
 from mobilelab.rescue.examples import Examples, find
-from mobilelab.rescue.findings import Finding, judge
+from mobilelab.rescue.findings import judge
 from mobilelab.rescue.graph import choose_engine, record
 from mobilelab.rescue.inspect import Contents, contents
 from mobilelab.rescue.quantized import lowered
+from mobilelab.rescue.results import Outcome, Rescued
 from mobilelab.rescue.tape import Rebuilt, Tape, tensors
 from mobilelab.runtimes import lite
-from mobilelab.runtimes.base import Inside, imported, quiet
+from mobilelab.runtimes.base import imported, quiet
 
 #: Endings of the files that can be made.
 ENDINGS = (".pte", ".tflite")
 
 
-@dataclass
-class Outcome:
-    """One new file, or why there is none."""
-
-    ending: str
-    path: Path | None = None
-    rows: list[proof.Row] = field(default_factory=list)
-    verdict: Verdict | None = None
-    refusal: str = ""
-    bytes: int = 0
-    inside: Inside | None = None
-    note: str = ""
-    """What else is to be known of it."""
-    old_ms: float | None = None
-    """Median of the old file in one interleaved run on this host, in milliseconds."""
-    new_ms: float | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether there is a file whose answers were compared."""
-        return self.path is not None
-
-
-@dataclass
-class Rescued:
-    """A file, what is in it, what is wrong with it, and what became of it."""
-
-    path: Path
-    inside: Contents
-    findings: list[Finding]
-    refusal: str = ""
-    example: Examples | None = None
-    outcomes: list[Outcome] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything that was asked for was made."""
-        return not self.refusal and all(outcome.ok for outcome in self.outcomes)
+#: What QNNPACK clamps with, if it is not fused into a layer.
+_MIXED_UP = ("aten::clamp", "aten::relu6", "aten::hardtanh")
+_MIXED_UP_WORDS = (
+    "QNNPACK's int8 clamp gives the numbers in another order where the memory is channels_last, as "
+    "behind a convolution: the old file's answers are wrong, on the phone too, and the rebuilt "
+    "network's may be the right ones"
+)
 
 
 @dataclass
@@ -287,6 +257,8 @@ def _differs(job: _Job, network: Rebuilt, rows: list[proof.Row]) -> str:
         _, known = network.answers(tuple(tensors(job.first)), keep=True)
     place = proof.first_difference(job.tape, known)
     where = "; no single step of the example shows it" if place is None else f", first at {place}"
+    if place is not None and job.rounds and place.kind.rstrip("_") in _MIXED_UP:
+        where += f" ({_MIXED_UP_WORDS})"
     return (
         f"The rebuilt network answers otherwise than {job.path.name}, by {worst.largest:.1e} on "
         f"{worst.inputs} inputs{where}; nothing was written."

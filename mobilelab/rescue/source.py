@@ -96,8 +96,7 @@ def source(network: Rebuilt, weights: str, file: str, shapes: str) -> str:
         shapes=shapes,
         imports="import torch.ao.quantization.fx._decomposed\n" if decomposed else "",
         packets="quantized_decomposed = torch.ops.quantized_decomposed\n" if decomposed else "",
-        buffers="\n".join(_buffer(name, x) for name, x in network.named_buffers())
-        or "        pass",
+        buffers="\n".join(buffers) or "        pass",
         inputs=", ".join(inputs) or "*nothing",
         body="\n".join(lines),
     )
