@@ -142,13 +142,20 @@ class Mixed(nn.Module):
         return Pairs(y, y * 2)
 
 
+class Tells(nn.Module):
+    """Answers with numbers and a constant, too."""
+
+    def forward(self, x: Tensor):
+        return x * 2, x.size(1), torch.ones(3)
+
+
 class Volume(nn.Module):
     def __init__(self):
         super().__init__()
-        self.f, self.t = nn.Conv3d(2, 3, 3), nn.ConvTranspose1d(2, 3, 3)
+        self.f = nn.Conv3d(2, 3, 3)
 
-    def forward(self, x: Tensor, y: Tensor):
-        return self.f(x).relu(), self.t(y)
+    def forward(self, x: Tensor):
+        return self.f(x).relu()
 
 
 class Int8Upwards(nn.Module):
@@ -376,6 +383,9 @@ class Found:
     refused: str = ""
     """Words of the refusal."""
 
+    no_pte: str = ""
+    """Words of ExecuTorch's refusal, where it has no kernel."""
+
     def _made(self) -> torch.jit.ScriptModule:
         for _ in range(5):
             try:
@@ -472,7 +482,9 @@ FOUND: dict[str, Found] = {
     "two in, dict out": Found(scripted(Pair), ("2x4", "2x5")),
     "tuple and list out": Found(scripted(Several), ("2x4",)),
     "dict in, named tuple out": Found(scripted(Mixed), ("left=1x3", "right=1x2")),
-    "conv3d and conv_transpose1d": Found(scripted(Volume), ("1x2x5x5x5", "1x2x6")),
+    "numbers out": Found(scripted(Tells), ("1x4",)),
+    "conv3d": Found(scripted(Volume), ("1x2x5x5x5",), no_pte="0x12"),
+    "conv_transpose1d": Found(scripted(lambda: nn.ConvTranspose1d(2, 3, 3)), ("1x2x6",)),
     "list in": Found(scripted(Listed), ("2x4", "2x4", "2x4")),
     "shape arithmetic traced": Found(traced(Shapes, (1, 4, 6, 6)), ("1x4x6x6",)),
     "shape arithmetic scripted": Found(scripted(Shapes), ("1x4x6x6",)),

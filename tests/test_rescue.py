@@ -167,6 +167,20 @@ def test_int8_weights_stay_int8(tmp_path):
     assert weights and all(x.dtype == torch.int8 for x in weights)
 
 
+@pytest.mark.parametrize("version", [4, 5, 6, 7])
+def test_older_bytecode_is_read_and_rebuilt(version, tmp_path):
+    path = FOUND["optimized"].save(tmp_path, "new")
+    with quietly():
+        assert torch.jit.mobile._backport_for_mobile(str(path), str(tmp_path / "m.ptl"), version)
+    inside = contents(*opened(tmp_path / "m.ptl"))
+    assert inside.bytecode_version == version
+    assert ("1.9" if version < 6 else "1.10") in inside.read_by
+    job = prepared(tmp_path / "m.ptl", (XT,))
+    network = Rebuilt(lowered(job.tape))
+    rows = proof.compared(job.old, proof.answers(network, job.groups, tensors))
+    assert proof.judged(rows, rounds=False) is Verdict.SAME
+
+
 def test_methods_other_than_forward_are_listed_and_can_be_rebuilt(tmp_path):
     class Two(nn.Module):
         def forward(self, x):
@@ -198,6 +212,9 @@ def made(name, folder, ending):
 
 
 def check(kind, outcome, folder):
+    if kind.no_pte and outcome.ending == ".pte":
+        assert kind.no_pte in outcome.refusal and not (folder / "out").exists()
+        return
     if outcome.refusal:
         pytest.fail(outcome.refusal)
     assert outcome.verdict is not None and outcome.verdict.ok
@@ -406,6 +423,30 @@ def test_what_cannot_be_inferred_is_asked_for_in_one_sentence(tmp_path):
         examples.find(module, ("1x4", "1x5", "1x6"))
     with pytest.raises(RescueError, match="is missing"):
         examples.find(module, ("1x4",))
+
+
+def test_a_file_without_inputs_or_forward_is_refused(tmp_path):
+    class Constant(nn.Module):
+        def forward(self):
+            return torch.ones(2)
+
+    path = write(tmp_path / "m.pt", saved(torch.jit.script(Constant())))
+    assert "takes no inputs" in rewrite.rescue(path).refusal
+
+    class Encodes(nn.Module):
+        @torch.jit.export
+        def encode(self, x):
+            return x + 1
+
+    path = write(tmp_path / "e.pt", saved(torch.jit.script(Encodes())))
+    with pytest.raises(ModelFileError, match="no method forward; its methods are encode"):
+        opened(path)
+
+
+def test_entries_of_a_dictionary_are_given_by_name(tmp_path):
+    _, module = opened(FOUND["dict in, named tuple out"].save(tmp_path, "m"))
+    (found,) = examples.find(module, ("left=1x3", "right=1x2")).first
+    assert {name: tuple(x.shape) for name, x in found.items()} == {"left": (1, 3), "right": (1, 2)}
 
 
 def test_integers_are_drawn_among_an_embeddings_rows(tmp_path):

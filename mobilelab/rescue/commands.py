@@ -19,7 +19,7 @@ from mobilelab.core.errors import MobileLabError
 from mobilelab.core.terminal import Terminal, colored
 
 if TYPE_CHECKING:
-    from mobilelab.rescue.rewrite import Outcome, Rescued
+    from mobilelab.rescue.results import Outcome, Rescued
 
 #: Endings that TorchScript files have in the wild.
 FOUND = (".pt", ".ptl", ".pth", ".jit", ".ts", ".ff", ".torchscript")

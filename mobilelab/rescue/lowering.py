@@ -89,6 +89,11 @@ class Lowering:
 
         return mapped(tree, leaf)
 
+    def _answer(self, leaf: Any) -> Any:
+        """A number among the answers as a tensor, which files can answer with."""
+        number = isinstance(leaf, (bool, int, float))
+        return self.weight(torch.tensor(leaf), "number") if number else leaf
+
     def replace(self, cell: Cell, by: Cell) -> None:
         """From here on, one cell stands for another."""
         if cell.number != by.number:
@@ -112,7 +117,9 @@ class Lowering:
                 self.steps.append(step)
             else:
                 rule(self, step)
-        outputs = mapped(self.current(self.old.outputs), lambda leaf: finish(self, leaf))
+        outputs = mapped(
+            self.current(self.old.outputs), lambda leaf: finish(self, self._answer(leaf))
+        )
         return Tape(self.old.inputs, outputs, self.steps, self.old.state, self.old.copied).pruned()
 
 

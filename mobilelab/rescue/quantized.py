@@ -98,8 +98,6 @@ _FLOAT: dict[str, tuple[Any, int]] = {
     "add_scalar_relu": (_ATEN.add.Scalar, 2),
     "mul_scalar": (_ATEN.mul.Scalar, 2),
     "mul_scalar_relu": (_ATEN.mul.Scalar, 2),
-    "cat": (_ATEN.cat.default, 2),
-    "cat_relu": (_ATEN.cat.default, 2),
     "matmul": (_ATEN.matmul.default, 2),
     "softmax": (_ATEN.softmax.int, 2),
     "hardswish": (_ATEN.hardswish.default, 1),
@@ -119,12 +117,27 @@ def _named(to: Lowering, step: Step) -> None:
         x, scale, shift, mean, variance, epsilon = step.args[:6]
         args = (dequantized(to, x), scale, shift, mean, variance, False, 0.0, epsilon, False)
         found = to.emit(_ATEN.batch_norm.default, *args)
+    elif name.startswith("cat"):
+        like = step.result.value
+        parts = [_in_scale(to, part, like) for part in step.args[0]]
+        found = to.emit(_ATEN.cat.default, parts, step.args[1])
     else:
         call, many = _FLOAT[name]
         found = to.emit(call, *mapped(step.args[:many], lambda leaf: dequantized(to, leaf)))
     if name.endswith("_relu") and name != "leaky_relu":
         found = to.emit(_ATEN.relu.default, found)
     _finish(to, step, found)
+
+
+def _in_scale(to: Lowering, part: Cell, like: Any) -> Cell:
+    """A part as floats that have the scale of the whole; XNNPACK joins no others."""
+    floats = dequantized(to, part)
+    held = part.value
+    if (held.q_scale(), held.q_zero_point()) == (like.q_scale(), like.q_zero_point()):
+        return floats
+    between = Cell(like, to.fresh().number, True)
+    quantize(to, floats, between)
+    return dequantized(to, between)
 
 
 def _quantize(to: Lowering, step: Step) -> None:
@@ -196,7 +209,7 @@ def _quantized_rule(step: Step, short: str) -> Rule:
         return _layer
     if short == "dropout":  # in eval mode, or the recorder had refused it
         return lambda to, it: _finish(to, it, dequantized(to, it.args[0]))
-    if short.removesuffix("_out") in _FLOAT or short.startswith("batch_norm"):
+    if short.removesuffix("_out") in {*_FLOAT, "cat", "cat_relu"} or short.startswith("batch_norm"):
         return _named
     raise RescueError(
         f"{step.place} has no counterpart in float operators here; convert the float network anew, "

@@ -221,7 +221,9 @@ def _proved(job: _Job, found: Outcome, data: bytes, out: Path, timed: bool) -> N
         trial = Path(folder) / name
         trial.write_bytes(data)
         session = runtimes.load(trial)
-        found.rows = proof.compared(job.old, proof.answers(session.predict, job.groups, tensors))
+        with quiet():
+            new = proof.answers(session.predict, job.groups, tensors)
+        found.rows = proof.compared(job.old, new)
         found.verdict = proof.judged(found.rows, job.rounds)
         if found.verdict is Verdict.DIFFERENT:
             worst = max(found.rows, key=lambda row: row.relative)
