@@ -118,6 +118,17 @@ def test_a_lost_clamp_would_be_seen(tmp_path):
     assert proof.judged(rows, rounds=False) is Verdict.DIFFERENT
 
 
+def test_rounding_is_forgiven_on_extremes_only_and_only_as_far_as_the_old_file_moves():
+    def row(kind, relative, verdict):
+        return proof.Row(kind, 8, "", relative, relative, 0.0, verdict)
+
+    rows = [row("random", 1e-3, Verdict.CLOSE), row("extremes", 1e-3, Verdict.CLOSE)]
+    moved = [row("extremes", 5e-4, Verdict.CLOSE)]
+    assert [r.verdict for r in proof.excused(rows, moved)] == [Verdict.CLOSE, Verdict.SAME]
+    still = [row("extremes", 1e-4, Verdict.CLOSE)]
+    assert proof.excused(rows, still) == rows
+
+
 def test_the_first_step_that_differs_is_named(tmp_path):
     kind = FOUND["scripted"]
     job = prepared(kind.save(tmp_path, "model"), kind.examples)
@@ -221,7 +232,8 @@ def check(kind, outcome, folder):
     assert [path.name for path in (folder / "out").iterdir()] == [f"model{outcome.ending}"]
     assert sum(row.many for row in outcome.rows if row.output == outcome.rows[0].output) >= LEAST
     if not kind.int8:
-        assert max(row.relative for row in outcome.rows) < 1e-4
+        rows = [row for row in outcome.rows if row.inputs != "extremes" or not outcome.note]
+        assert max(row.relative for row in rows) < 1e-4
 
 
 @pytest.mark.parametrize("ending", rewrite.ENDINGS)
