@@ -125,7 +125,7 @@ def test_rounding_is_forgiven_on_extremes_only_and_only_as_far_as_the_old_file_m
     rows = [row("random", 1e-3, Verdict.CLOSE), row("extremes", 1e-3, Verdict.CLOSE)]
     moved = [row("extremes", 5e-4, Verdict.CLOSE)]
     assert [r.verdict for r in proof.excused(rows, moved)] == [Verdict.CLOSE, Verdict.SAME]
-    still = [row("extremes", 1e-4, Verdict.CLOSE)]
+    still = [row("extremes", 5e-5, Verdict.CLOSE)]
     assert proof.excused(rows, still) == rows
 
 

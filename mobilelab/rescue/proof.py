@@ -102,6 +102,8 @@ def compared(old: Reference, new: Reference) -> list[Row]:
 #: How much the inputs are changed to see how far an old file's answers move by themselves: a few
 #: units in the last digit of float32.
 NUDGE = 5e-7
+#: How many times that counts as rounding, too: every layer rounds, not the input only.
+LAYERS = 10
 
 
 def nudged(call: Callable[..., Tree], groups: Groups) -> Reference:
@@ -130,7 +132,7 @@ def excused(rows: list[Row], moved: list[Row]) -> list[Row]:
     far = {(row.inputs, row.output): row.relative for row in moved}
     return [
         replace(row, verdict=Verdict.SAME)
-        if row.relative <= 3 * far.get((row.inputs, row.output), 0.0) < 1 else row
+        if row.relative <= LAYERS * far.get((row.inputs, row.output), 0.0) < 1 else row
         for row in rows
     ]  # fmt: skip
 
