@@ -18,6 +18,7 @@ from mobilelab.cli import homework
 from mobilelab.core.errors import MobileLabError
 from mobilelab.core.terminal import Terminal, colored
 from mobilelab.phone import commands as phone
+from mobilelab.rescue import commands as rescuing
 
 app = typer.Typer(
     help="MobileLab: put a PyTorch model on a phone, measured at every step.",
@@ -79,6 +80,7 @@ def tour(
 app.command()(homework.secret)
 app.command("release")(homework.hand_out)
 app.command()(homework.grade)
+app.command()(rescuing.rescue)
 app.add_typer(apps.app, name="app")
 app.add_typer(phone.app, name="phone")
 

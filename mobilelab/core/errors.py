@@ -29,6 +29,10 @@ class ExportError(MobileLabError):
     """A network cannot be exported, or its file would answer something else."""
 
 
+class RescueError(MobileLabError):
+    """A model file without its source cannot be rewritten, or would answer something else."""
+
+
 class MissingRuntimeError(MobileLabError):
     """A runtime that is an optional extra is not installed."""
 

@@ -113,23 +113,24 @@ def quantize_pt2e_aware(model: TinyMobileNet, data: Dataset, seed: int = 0) -> n
 # --- LiteRT -------------------------------------------------------------------------------
 
 
-def to_litert(model: nn.Module, inputs: Any) -> bytes:
+def to_litert(model: nn.Module, inputs: Any, **convert: Any) -> bytes:
     """Convert to a ``.tflite`` (chapter 08).
 
     Args:
         model: in eval mode.
         inputs: an example, for instance one image ``(1, channels, h, w)``; the file takes its
             shapes only.
+        convert: options of ``litert_torch.convert``, such as ``quant_config``.
 
     Raises:
         MissingRuntimeError: if litert-torch is not installed.
         ExportError: if the model keeps a state in a buffer, or the exporter refuses it.
     """
     with torch.random.fork_rng(devices=[]):  # importing the converter draws from it
-        return _to_litert(model, inputs)
+        return _to_litert(model, inputs, convert)
 
 
-def _to_litert(model: nn.Module, inputs: Any) -> bytes:
+def _to_litert(model: nn.Module, inputs: Any, convert: dict[str, Any]) -> bytes:
     converter = imported("litert_torch", *_LITERT)
     model, example = prepared(model, inputs)
     lost = "LiteRT's converter makes a constant of the state"
@@ -137,7 +138,7 @@ def _to_litert(model: nn.Module, inputs: Any) -> bytes:
     road = refusals("LiteRT's converter")
     with tempfile.TemporaryDirectory(prefix="mobilelab-") as folder, road:
         path = Path(folder) / "model.tflite"
-        converter.convert(model, example.args).export(str(path))
+        converter.convert(model, example.args, **convert).export(str(path))
         return path.read_bytes()
 
 

@@ -1,0 +1,1 @@
+"""Model files whose Python source is lost: read, judged, rewritten, and proved."""
