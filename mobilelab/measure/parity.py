@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import torch
@@ -201,6 +201,10 @@ def compare(reference: Tree, candidate: Tree, task: Task | None = None) -> Parit
     )
 
 
+#: What stands for the leaves that belong to no head.
+_REST = "the rest"
+
+
 def _by_head(ours: list[Tree], theirs: list[Tree], task: Task) -> Parity:
     """Each head by its own task; what belongs to no head as one more."""
     found = []
@@ -215,7 +219,7 @@ def _by_head(ours: list[Tree], theirs: list[Tree], task: Task) -> Parity:
             Answers({p: x for p, x in leaves(tree).items() if p in rest} for tree in side)
             for side in (ours, theirs)
         )
-        found.append(("(the rest)", compare(one, other)))
+        found.append((_REST, compare(one, other)))
     total = sum(head.inputs for _, head in found)
     equal = sum(head.agreement * head.inputs for _, head in found)
     return Parity(
@@ -223,7 +227,11 @@ def _by_head(ours: list[Tree], theirs: list[Tree], task: Task) -> Parity:
         rel_l2=max(head.rel_l2 for _, head in found),
         agreement=equal / total if total else 1.0,
         inputs=total,
-        leaves=tuple(leaf for _, head in found for leaf in head.leaves),
+        leaves=tuple(
+            leaf if name == _REST else replace(leaf, path=f"{name}.{leaf.path}".rstrip("."))
+            for name, head in found
+            for leaf in head.leaves
+        ),
         decisions=task.decisions,
         heads=tuple(found),
     )

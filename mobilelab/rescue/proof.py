@@ -15,7 +15,7 @@ from mobilelab.measure.parity import Verdict
 from mobilelab.rescue.inputs import Groups
 from mobilelab.rescue.tape import Tape
 from mobilelab.rescue.values import Cell, Place, cells, mapped
-from mobilelab.runtimes.base import first_line
+from mobilelab.runtimes.libraries import first_line
 from mobilelab.tasks import Regression
 
 #: Inputs of one kind to the old file's answers to them.

@@ -20,7 +20,7 @@ from mobilelab.rescue import structure
 from mobilelab.rescue.operators import Operator, about, draws, misfit, operator
 from mobilelab.rescue.tape import Step, Tape
 from mobilelab.rescue.values import Cell, Place, Thing, bare, cells, mapped, storage
-from mobilelab.runtimes.base import first_line
+from mobilelab.runtimes.libraries import first_line
 
 #: More steps than any network for a phone has: a loop that does not end.
 MOST_STEPS = 200_000

@@ -34,7 +34,7 @@ from mobilelab.rescue.quantized import lowered
 from mobilelab.rescue.results import Outcome, Rescued
 from mobilelab.rescue.tape import Rebuilt, Tape, tensors
 from mobilelab.runtimes import lite
-from mobilelab.runtimes.base import imported, quiet
+from mobilelab.runtimes.libraries import imported, quiet
 
 #: Endings of the files that can be made.
 ENDINGS = (".pte", ".tflite")
