@@ -181,14 +181,11 @@ def compare(reference: Tree, candidate: Tree, task: Task | None = None) -> Parit
     if not task.same_shapes and any(leaf.verdict(task.bounds) != "same" for leaf in found):
         found = ()  # boxes in another order are the same boxes: only decisions can be compared
     share, total = task.agree(Answers(ours), Answers(theirs))
-    if not total and any(leaf.verdict(task.bounds) != "same" for leaf in found):
+    if not total and (not found or any(leaf.verdict(task.bounds) != "same" for leaf in found)):
         raise ShapeError(
-            f"There are no {task.decisions} in the reference's answers, and the candidate's are "
-            "not the same: nothing can be said. Take examples with some, or another threshold in "
-            "the task."
+            f"There are no {task.decisions} in either model's answers, and those are not the same: "
+            "nothing can be said. Take examples with some, or another threshold in the task."
         )
-    if not total and not found:
-        raise ShapeError(f"There are no {task.decisions} to compare in either model's answers.")
     measured = [leaf for leaf in found if not leaf.counts] or found
     return Parity(
         max_abs=max((leaf.max_abs for leaf in measured), default=math.nan),

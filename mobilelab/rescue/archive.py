@@ -21,7 +21,8 @@ import torch
 
 from mobilelab.core.errors import ModelFileError
 from mobilelab.rescue.operators import FORBIDDEN
-from mobilelab.runtimes.libraries import content, first_line, quiet
+from mobilelab.runtimes.base import content
+from mobilelab.runtimes.libraries import first_line, quiet
 
 #: What zipfile raises for archives that are cut off, altered, or something else altogether.
 _UNREADABLE = (

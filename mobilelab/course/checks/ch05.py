@@ -201,26 +201,7 @@ def check_verdict(verdict: Callable[[Path, int], str]) -> Check:
         return verify(
             "Exercise 05.3",
             [
-                Case(
-                    "an intact file of version 8 for a runtime that reads up to 9",
-                    lambda: verdict(files["intact"], 9),
-                    "ok",
-                    "Nothing is wrong with this file. If testzip() gave None: that is its way of "
-                    "saying that every checksum matches.",
-                ),
-                Case(
-                    "the same file for a runtime that reads up to 7",
-                    lambda: verdict(files["intact"], 7),
-                    "too new",
-                    "That this torch loads the file says nothing about the runtime in the app. "
-                    "Compare _get_model_bytecode_version with newest.",
-                ),
-                Case(
-                    "the file backported to 5 for a runtime that reads up to 5",
-                    lambda: verdict(files["old"], 5),
-                    "ok",
-                    "newest is the newest version that the runtime reads, itself included.",
-                ),
+                *_versions(verdict, files),
                 Case(
                     "a file made by .save() and named .ptl",
                     lambda: verdict(files["saved"], 9),
@@ -242,12 +223,6 @@ def check_verdict(verdict: Callable[[Path, int], str]) -> Check:
                     "Every record has a checksum, not the weights only. testzip() reads them all.",
                 ),
                 Case(
-                    "an intact file for a runtime that reads up to 8, and one that reads up to 4",
-                    lambda: [verdict(files["intact"], newest) for newest in (8, 4)],
-                    ["ok", "too new"],
-                    "Compare the file's version with newest, whatever newest is.",
-                ),
-                Case(
                     "a file that was cut off",
                     lambda: verdict(files["cut"], 9),
                     "damaged",
@@ -262,3 +237,35 @@ def check_verdict(verdict: Callable[[Path, int], str]) -> Check:
                 ),
             ],
         )
+
+
+def _versions(verdict: Callable[[Path, int], str], files: dict[str, Path]) -> list[tasks.Case]:
+    """The cases of 05.3 about intact files and what a runtime reads."""
+    return [
+        Case(
+            "an intact file of version 8 for a runtime that reads up to 9",
+            lambda: verdict(files["intact"], 9),
+            "ok",
+            "Nothing is wrong with this file. If testzip() gave None: that is its way of "
+            "saying that every checksum matches.",
+        ),
+        Case(
+            "the same file for a runtime that reads up to 7",
+            lambda: verdict(files["intact"], 7),
+            "too new",
+            "That this torch loads the file says nothing about the runtime in the app. "
+            "Compare _get_model_bytecode_version with newest.",
+        ),
+        Case(
+            "the file backported to 5 for a runtime that reads up to 5",
+            lambda: verdict(files["old"], 5),
+            "ok",
+            "newest is the newest version that the runtime reads, itself included.",
+        ),
+        Case(
+            "an intact file for a runtime that reads up to 8, and one that reads up to 4",
+            lambda: [verdict(files["intact"], newest) for newest in (8, 4)],
+            ["ok", "too new"],
+            "Compare the file's version with newest, whatever newest is.",
+        ),
+    ]
