@@ -1,4 +1,4 @@
-"""The roads to a phone, as data: what each starts from, what it makes, and which chapter teaches it.
+"""The roads to a phone, as data: what each starts from, what it makes, which chapter teaches it.
 
 An exporter takes a network in eval mode and examples, and returns what is saved. A road that goes
 on from another road's file (a backport, int8 on a ``.tflite``, the phone) takes that file instead.

@@ -154,6 +154,15 @@ def stateless(model: object) -> Iterator[None]:
         )  # fmt: skip
 
 
+@contextmanager
+def stateless_quietly(model: object) -> Iterator[None]:
+    """:func:`stateless` for whoever says in words of its own that the model has a state."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ModelWarning)
+        with stateless(model):
+            yield
+
+
 def _buffers(model: object) -> dict[str, Tensor]:
     """A module's buffers, but those that are there to be written into.
 
