@@ -203,9 +203,7 @@ def test_the_command(run, tmp_path):
 def test_the_command_fails_where_an_expectation_is_not_met(run):
     code, text = run("mine:branches", "--roads", "trace", "--expect", "same")
     assert code == 1 and "trace: expected same" in text and "branch-frozen" in text
-    code, text = run(
-        "mine:make", "--roads", "lite", "--max-kb", "0.1", "--examples", "1,4:float32"
-    )
+    code, text = run("mine:make", "--roads", "lite", "--max-kb", "0.1", "--examples", "1,4:float32")
     assert code == 1 and "more than 0 kB" in text and "drawn-examples" in text
 
 

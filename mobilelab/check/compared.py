@@ -108,7 +108,7 @@ def frozen_in(subject: Subject, call: Callable[..., Any]) -> list[Reason]:
         if cause in found:
             continue
         try:
-            want = _once(subject.model, example)
+            want = _once(copy.deepcopy(subject.model), example)
         except Exception:  # the network does not take it either
             continue
         text = example.signature().inputs_text
@@ -161,8 +161,8 @@ def blame(subject: Subject, made: Callable[[], nn.Module]) -> list[Reason]:
         except Exception:  # without this pass it does not work either
             continue
         if result.verdict == "same":
-            cause = _BLAMED.get(name, "pass-to-blame")
-            return [told(cause, f"Without the pass {name} the answers are the same.")]
+            says = f"Without the pass {name} the answers are the same."
+            return [told(_BLAMED[name], says) if name in _BLAMED else Reason("", says)]
     return []
 
 

@@ -6,6 +6,7 @@ dictionary, too, and goes back as JSON.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import linecache
 import math
@@ -89,7 +90,7 @@ def _subject(job: dict[str, Any], folder: Path) -> tuple[Subject, list[diagnosis
     subject.model.eval()
     if "fresh-batchnorm" in [reason.cause for reason in reasons]:
         subject.model = faults.with_statistics(subject.model, subject.examples)
-    subject.reference = compared.answers_of(subject.model, subject)
+    subject.reference = compared.answers_of(copy.deepcopy(subject.model), subject)
     if subject.drawn:
         reasons.append(diagnosis.told("drawn-examples"))
     return subject, reasons
@@ -145,7 +146,7 @@ def _facts(subject: Subject, reasons: list[diagnosis.Reason]) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in subject.model.parameters()),
         "weights_kb": sum(x.numel() * x.element_size() for x in tensors.values()) / 1000,
         "reasons": msgspec.to_builtins(reasons),
-        "state": any(reason.cause == "state-in-buffer" for reason in reasons),
+        "state": any(r.cause.startswith("state-in-") for r in reasons),
         "random": any(r.cause in ("dropout-on", "random-in-forward") for r in reasons),
     }
 
