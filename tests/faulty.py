@@ -3,7 +3,7 @@
 ``FAULTS`` has for every cause in ``mobilelab/check/causes.toml`` a way to raise it for real.
 """
 
-# ruff: noqa: E731 - people write such things
+# ruff: noqa: E731, RUF059, SIM108
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -53,13 +53,13 @@ def net(forward: Callable[..., Any], **parts: Any) -> Callable[[], nn.Module]:
 FAULTS: dict[str, Fault] = {}
 
 
-def fault(road: str, examples: Callable[[], list[Any]] = rows(), cause: str = "", **parts: Any):
+def fault(road: str, examples: Any = None, cause: str = "", **parts: Any):
     """Register a forward function, or a class of networks, as the network of a cause."""
 
     def register(made: Any) -> Any:
         build = made if isinstance(made, type) else net(made, **parts)
         name = (cause or made.__name__).replace("_", "-")
-        FAULTS[name] = Fault(build, examples, road)
+        FAULTS[name] = Fault(build, examples or rows(), road)
         return made
 
     return register
@@ -321,14 +321,9 @@ def eager_output(self, x):
     return {"a": self.c(x)}
 
 
-@fault("eager-int8", pictures(8), cause="int8-scalar-add")
-class _Residual(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.block = torchvision.models.mobilenetv2.InvertedResidual(8, 8, 1, 2)
-
-    def forward(self, x):
-        return self.block(x)
+@fault("eager-int8", pictures(), c=lambda: nn.Conv2d(3, 4, 3), n=lambda: nn.BatchNorm2d(4))
+def int8_batchnorm(self, x):
+    return self.n(torch.relu(self.c(x)))
 
 
 # --- torch.export -------------------------------------------------------------------------
@@ -638,10 +633,10 @@ SILENT: dict[str, Fault] = {}
 LOSES: dict[str, Fault] = {}
 
 
-def silent(cause: str, road: str = "", examples: Callable[[], list[Any]] = rows(), **parts: Any):
+def silent(cause: str, road: str = "", examples: Any = None, **parts: Any):
     def register(made: Any) -> Any:
         build = made if isinstance(made, type) else net(made, **parts)
-        (LOSES if road else SILENT)[cause] = Fault(build, examples, road)
+        (LOSES if road else SILENT)[cause] = Fault(build, examples or rows(), road)
         return made
 
     return register

@@ -72,7 +72,7 @@ def report(tmp_path_factory):
 
 
 def test_a_network_without_faults(report):
-    found, rows, out = report
+    found, rows, _ = report
     assert [row.road for row in found.rows] == list(FEW)
     assert all(row.status == "done" and row.verdict == "same" for row in found.rows)
     assert all(row.times_eager and row.file_kb and row.cpu_seconds for row in found.rows)

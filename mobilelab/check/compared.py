@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.mobile_optimizer import MobileOptimizerType
+from torch.utils.mobile_optimizer import (
+    MobileOptimizerType,  # pyright: ignore[reportPrivateImportUsage]
+)
 
 from mobilelab import measure, runtimes
 from mobilelab.check import roads
@@ -22,7 +24,7 @@ from mobilelab.check.subject import Subject
 from mobilelab.core.errors import MobileLabError, ModelWarning, ShapeError, StructureError
 from mobilelab.core.signature import dtype_name
 from mobilelab.core.trees import Answers, leaves, own
-from mobilelab.measure import parity
+from mobilelab.measure import parity, running
 from mobilelab.runtimes.base import Inside
 
 #: A file of which less than this share of the float weights' bytes went away is not quantized.
@@ -125,7 +127,7 @@ def frozen_in(subject: Subject, call: Callable[..., Any]) -> list[Reason]:
 
 def _once(call: Callable[..., Any], example: Any) -> Any:
     mine = example.own()
-    with torch.no_grad(), measure.running.stateless_quietly(call):
+    with torch.no_grad(), running.stateless_quietly(call):
         return own(call(*mine.args, **mine.named))
 
 

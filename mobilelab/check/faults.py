@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mobilelab import measure
@@ -21,6 +22,7 @@ from mobilelab.check.diagnosis import Reason, is_own, place_of, told
 from mobilelab.core.errors import ModelWarning
 from mobilelab.core.signature import Example
 from mobilelab.core.trees import identical, is_plain
+from mobilelab.measure import running
 
 #: Modules that do something else in training mode.
 _MODES = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
@@ -127,7 +129,7 @@ def random_numbers(model: nn.Module, example: Example) -> list[Reason]:
     """Random numbers that are drawn in eval mode: a dropout that stays on, or others."""
     mine, found = example.own(), []
     state = torch.get_rng_state()
-    with torch.no_grad(), measure.running.stateless_quietly(model), _Draws() as draws:
+    with torch.no_grad(), running.stateless_quietly(model), _Draws() as draws:
         model(*mine.args, **mine.named)
     torch.set_rng_state(state)
     for name, line in draws.seen.items():
@@ -153,7 +155,7 @@ def remembered(model: nn.Module, examples: list[Example]) -> list[Reason]:
     calm = copy.deepcopy(model)
     before = _attributes(calm)
     mine = examples[0].own()
-    with torch.no_grad(), measure.running.stateless_quietly(calm):
+    with torch.no_grad(), running.stateless_quietly(calm):
         calm(*mine.args, **mine.named)
         after = _attributes(calm)
     changed = [name for name, value in after.items() if before.get(name) is not value]
@@ -214,5 +216,5 @@ def _mapped(example: Example, change: Any, counts: bool = False) -> Example:
             return change(leaf)
         return leaf
 
-    tree = torch.utils._pytree.tree_map(one, (example.args, dict(example.named)))
+    tree = pytree.tree_map(one, (example.args, dict(example.named)))
     return Example(*tree)

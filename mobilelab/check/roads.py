@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +22,7 @@ import torch
 import torch.jit.mobile
 from torch import nn
 from torch.ao import quantization as tq
+from torch.jit._trace import TracerWarning
 from torch.utils.mobile_optimizer import optimize_for_mobile
 
 from mobilelab import measure
@@ -38,7 +40,7 @@ class NotForThisNetwork(ExportError):
 class Made:
     """What an exporter made."""
 
-    artifact: nn.Module | bytes
+    artifact: Any
     """A TorchScript module, or the bytes of a finished file."""
     how: str = ""
     """By which way, where there was a choice."""
@@ -177,12 +179,24 @@ def eager_int8(model: nn.Module, examples: Sequence[Example]) -> Made:
                 "QuantStub and a DeQuantStub into the network, or take torch.fx's road."
             )
         model, how = tq.QuantWrapper(model), "stubs around the whole"
+    model = fused(model)
     config = tq.get_default_qconfig(variants.ENGINE)
     model.qconfig = config  # pyright: ignore[reportArgumentType] torch's stub knows tensors only
     prepared = tq.prepare(model.eval())
     measure.answers(prepared, examples)
     made = compiled(tq.convert(prepared), examples)
     return Made(made.artifact, f"{how}, {made.how}")
+
+
+def fused(model: nn.Module) -> nn.Module:
+    """Every BatchNorm that stands behind its convolution in a Sequential, folded into it."""
+    pairs = []
+    for place, part in model.named_modules():
+        if isinstance(part, nn.Sequential):
+            for (one, conv), (two, norm) in itertools.pairwise(part.named_children()):
+                if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d:
+                    pairs.append([f"{place}.{one}".lstrip("."), f"{place}.{two}".lstrip(".")])
+    return tq.fuse_modules(model, pairs) if pairs else model
 
 
 # --- export, ExecuTorch, LiteRT -----------------------------------------------------------
@@ -310,7 +324,7 @@ def walk(road: Road, start: nn.Module | Path, examples: Sequence[Example], path:
 def _untold() -> Iterator[None]:
     """The tracer's warnings are left out: what it froze is found by calling again."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", TracerWarning)
         yield
 
 

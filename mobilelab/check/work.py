@@ -99,6 +99,7 @@ def _subject(job: dict[str, Any], folder: Path) -> tuple[Subject, list[diagnosis
 def _found(job: dict[str, Any]) -> Subject:
     target = job["target"]
     module, name = module_of(target)
+    torch.manual_seed(0)  # whatever the module drew while it was imported
     model = _usable(built(attribute(module, name), name), name, job["memory_mib"])
     given, drawn = examples.read(job.get("examples") or [], module, model)
     return Subject(target, model, given, _task(job, module), _targets(job, module), drawn=drawn)
