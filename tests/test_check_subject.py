@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from mobilelab.check import examples, faults, subject, work
+from mobilelab.check import examples, faults, kept, prepare, subject
 from mobilelab.check.runner import Limits, check
 from mobilelab.check.subject import SubjectError
 from mobilelab.core.signature import Example
@@ -185,14 +185,14 @@ def test_targets(mine, target, kind, words):
 
 
 def prepared(folder, **job):
-    return work.prepare({"memory_mib": 4096, "folder": str(folder), **job}, folder)
+    return prepare.prepare({"memory_mib": 4096, "folder": str(folder), **job}, folder)
 
 
 def test_a_model_beside_its_examples(mine):
     facts = prepared(mine, target="brought.py:good", targets_text=":TARGETS")
     assert facts["signature"] == "0 float32 (1, 4) -> float32 (1, 3)"
     assert facts["task"] == "Classification" and facts["score"] is not None
-    assert facts["parameters"] == 15 and (mine / work.SUBJECT).exists()
+    assert facts["parameters"] == 15 and (mine / kept.SUBJECT).exists()
     again = prepared(mine, target="brought:good")
     assert again["fingerprint"] == facts["fingerprint"]
 

@@ -16,10 +16,11 @@ from torch.utils.mobile_optimizer import (
 )
 
 from mobilelab import measure, runtimes
-from mobilelab.check import roads
+from mobilelab.check import exporters
 from mobilelab.check.diagnosis import Reason, told
+from mobilelab.check.exporters import Made
 from mobilelab.check.faults import variations
-from mobilelab.check.roads import Made, Road
+from mobilelab.check.roads import Road
 from mobilelab.check.subject import Subject
 from mobilelab.core.errors import MobileLabError, ModelWarning, ShapeError, StructureError
 from mobilelab.core.signature import dtype_name
@@ -157,7 +158,7 @@ def blame(subject: Subject, made: Callable[[], nn.Module]) -> list[Reason]:
     """
     for name in PASSES:
         try:
-            module = roads.optimize(made(), [getattr(MobileOptimizerType, name)])
+            module = exporters.optimize(made(), [getattr(MobileOptimizerType, name)])
             found = answers_of(module, subject)
             result = parity.compare(subject.reference, found, subject.task)
         except Exception:  # without this pass it does not work either
@@ -174,7 +175,7 @@ _BLAMED = {"CONV_BN_FUSION": "fold-bug", "INSERT_FOLD_PREPACK_OPS": "in-place-he
 
 def before_passes(road: Road, model: nn.Module, examples: Any) -> Callable[[], nn.Module] | None:
     """What a road of ``optimize_for_mobile`` gives to the passes; ``None`` for other roads."""
-    start = {"recipe": roads.trace, "mobile": roads.freeze}.get(road.name)
+    start = {"recipe": exporters.trace, "mobile": exporters.freeze}.get(road.name)
     if start is None:
         return None
     return lambda: start(copy.deepcopy(model), examples).artifact

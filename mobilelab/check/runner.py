@@ -6,6 +6,7 @@ import importlib.util
 import json
 import linecache
 import math
+import pickle
 import sys
 import tempfile
 import time
@@ -19,7 +20,7 @@ import msgspec
 from torch import nn
 
 from mobilelab import measure
-from mobilelab.check import advice, diagnosis, roads, work
+from mobilelab.check import advice, diagnosis, kept, roads
 from mobilelab.check.launcher import Launcher, Outcome
 from mobilelab.check.results import SCHEMA, Report, Row
 from mobilelab.check.roads import Road
@@ -94,6 +95,8 @@ def check(
     with tempfile.TemporaryDirectory(prefix="mobilelab-") as temporary:
         folder = Path(out or temporary).resolve()
         (folder / "files").mkdir(parents=True, exist_ok=True)
+        for name in (kept.HANDED_IN, kept.SOURCES):
+            (folder / name).unlink(missing_ok=True)
         if not isinstance(model, str):
             _hand_in(model, examples, task, targets, folder)
         needs = [name for name in _IMPORTS if any(road.needs == name for road in chosen)]
@@ -118,8 +121,9 @@ def _hand_in(model: Any, examples: Any, task: Any, targets: Any, folder: Path) -
         file: entry for file, entry in linecache.cache.items()
         if len(entry) == 4 and not Path(file).exists()
     }  # fmt: skip
-    handed = {"name": name, "model": model, "examples": examples, "task": task,
-              "targets": targets, "sources": cells}  # fmt: skip
+    handed = {
+        "name": name, "model": model, "examples": examples, "task": task, "targets": targets,
+    }  # fmt: skip
     try:
         content = cloudpickle.dumps(handed)
     except Exception as error:
@@ -129,7 +133,8 @@ def _hand_in(model: Any, examples: Any, task: Any, targets: Any, folder: Path) -
             f"{first_line(error)}); take what holds files, locks or generators out of it, pass its "
             "plain network, or a function that builds it.",
         ) from error
-    (folder / work.HANDED_IN).write_bytes(content)
+    (folder / kept.HANDED_IN).write_bytes(content)
+    (folder / kept.SOURCES).write_bytes(pickle.dumps(cells))
 
 
 def _plain(known: dict[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,7 @@ dictionary, too, and goes back as JSON.
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import linecache
 import math
-import pickle
 import sys
 import time
 import warnings
@@ -18,22 +14,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import msgspec
 import torch
 
-from mobilelab import measure, tasks
-from mobilelab.check import compared, diagnosis, examples, faults, roads
+from mobilelab import measure
+from mobilelab.check import compared, diagnosis, roads
+from mobilelab.check.exporters import NotForThisNetwork
+from mobilelab.check.kept import SUBJECT, load, score
+from mobilelab.check.prepare import prepare
 from mobilelab.check.results import Row
-from mobilelab.check.roads import NotForThisNetwork, Road
-from mobilelab.check.subject import Subject, SubjectError, answered, attribute, built, module_of
-from mobilelab.check.subject import usable as _usable
-from mobilelab.core.errors import MissingRuntimeError, ModelWarning, ShapeError
-from mobilelab.core.signature import described
-from mobilelab.core.trees import Answers, leaves
-from mobilelab.runtimes.base import first_line
-
-HANDED_IN, SUBJECT = "handed-in.pkl", "subject.pkl"
+from mobilelab.check.roads import Road
+from mobilelab.check.subject import Subject
+from mobilelab.core.errors import MissingRuntimeError, ModelWarning
 
 
 def main(job: dict[str, Any]) -> dict[str, Any]:
@@ -44,152 +36,12 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     return {"prepare": prepare, "road": road, "peak": peak, "time": timed}[job["kind"]](job, folder)
 
 
-# --- prepare ------------------------------------------------------------------------------
-
-
-def prepare(job: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Find, build and look at a model, and write it down for the roads.
-
-    Returns:
-        What is known of it, or ``error`` and ``kind`` where it cannot be checked.
-    """
-    torch.manual_seed(0)
-    try:
-        subject, reasons = _subject(job, folder)
-        facts = _facts(subject, reasons)
-        try:
-            content = cloudpickle.dumps(subject)
-        except Exception as error:
-            raise SubjectError(
-                "cannot-be-sent",
-                f"{subject.name} cannot be copied to another process ({type(error).__name__}: "
-                f"{first_line(error)}); take what holds files, locks or generators out of it.",
-            ) from error
-    except SubjectError as error:
-        return {"error": str(error), "kind": error.kind}
-    (folder / SUBJECT).write_bytes(content)
-    return facts
-
-
-def _subject(job: dict[str, Any], folder: Path) -> tuple[Subject, list[diagnosis.Reason]]:
-    if job.get("target"):
-        subject = _found(job)
-    else:
-        given = load(folder / HANDED_IN)
-        name = given["name"]
-        model = _usable(built(given["model"], name), name, job["memory_mib"])
-        found = examples.listed(given["examples"])
-        subject = Subject(name, model, found, given["task"], given["targets"])
-    for place, example in enumerate(subject.examples):
-        try:
-            subject.examples[place] = example.positional(subject.model.forward)
-        except ShapeError as error:
-            raise SubjectError("examples-do-not-fit", str(error)) from error
-    answered(subject.model, subject.examples[0], subject.name)
-    reasons = faults.of_network(subject.model, subject.examples)
-    subject.model.eval()
-    if "fresh-batchnorm" in [reason.cause for reason in reasons]:
-        subject.model = faults.with_statistics(subject.model, subject.examples)
-    subject.reference = compared.answers_of(copy.deepcopy(subject.model), subject)
-    if subject.drawn:
-        reasons.append(diagnosis.told("drawn-examples"))
-    return subject, reasons
-
-
-def _found(job: dict[str, Any]) -> Subject:
-    target = job["target"]
-    module, name = module_of(target)
-    torch.manual_seed(0)  # whatever the module drew while it was imported
-    model = _usable(built(attribute(module, name), name), name, job["memory_mib"])
-    given, drawn = examples.read(job.get("examples") or [], module, model)
-    return Subject(target, model, given, _task(job, module), _targets(job, module), drawn=drawn)
-
-
-def _task(job: dict[str, Any], module: Any) -> tasks.Task | None:
-    text = job.get("task_text") or ""
-    if text.startswith(":"):
-        return attribute(module, text[1:])
-    if not text:
-        return None
-    known = {name.lower(): getattr(tasks, name) for name in tasks.__all__ if name[0].isupper()}
-    kinds = {n: k for n, k in known.items() if isinstance(k, type) and issubclass(k, tasks.Task)}
-    try:
-        return kinds[text.lower()]()
-    except (KeyError, TypeError) as error:
-        raise SubjectError(
-            "task",
-            f"{text!r} is no task that could be made without arguments; write one of "
-            f"{', '.join(sorted(kinds))}, or :TASK for what stands beside the model.",
-        ) from error
-
-
-def _targets(job: dict[str, Any], module: Any) -> Any:
-    text = job.get("targets_text") or ""
-    if not text:
-        return None
-    if text.startswith(":"):
-        return attribute(module, text[1:])
-    return torch.as_tensor(examples._file(Path(text)))
-
-
-def _facts(subject: Subject, reasons: list[diagnosis.Reason]) -> dict[str, Any]:
-    tensors = {**dict(subject.model.named_parameters()), **dict(subject.model.named_buffers())}
-    answer = described(leaves(subject.reference[0]))
-    task = subject.task or tasks.guess(subject.reference)
-    return {
-        "model": subject.name,
-        "fingerprint": _fingerprint(subject),
-        "signature": f"{subject.examples[0].signature().inputs_text} -> {answer}",
-        "examples": len(subject.examples),
-        "task": type(task).__name__,
-        "metric": task.metric.name,
-        "score": _score(subject, subject.reference),
-        "parameters": sum(p.numel() for p in subject.model.parameters()),
-        "weights_kb": sum(x.numel() * x.element_size() for x in tensors.values()) / 1000,
-        "reasons": msgspec.to_builtins(reasons),
-        "state": any(r.cause.startswith("state-in-") for r in reasons),
-        "random": any(r.cause in ("dropout-on", "random-in-forward") for r in reasons),
-    }
-
-
-def _fingerprint(subject: Subject) -> str:
-    """SHA-256 of the network's structure and weights, the examples and what it answers."""
-    digest = hashlib.sha256(repr(subject.model).encode())
-    trees = [dict(subject.model.state_dict()), *(e.leaves() for e in subject.examples)]
-    for tree in [*trees, *map(leaves, subject.reference)]:
-        for name, x in tree.items():
-            digest.update(f"{name} {x.dtype} {tuple(x.shape)}".encode())
-            plain = x.detach().cpu().contiguous().reshape(-1)
-            digest.update(plain.resolve_conj().view(torch.uint8).numpy() if x.numel() else b"")
-    return digest.hexdigest()
-
-
-def _score(subject: Subject, found: Answers) -> float | None:
-    if subject.targets is None:
-        return None
-    task = subject.task or tasks.guess(subject.reference)
-    joined = found
-    if all(isinstance(tree, torch.Tensor) and tree.ndim for tree in found):
-        joined = torch.cat(list(found))
-    return float(task.score(joined, subject.targets))
-
-
-def load(path: Path) -> Any:
-    """What a process of ours wrote, with the source of cells that no file holds."""
-    found = pickle.loads(path.read_bytes())
-    if isinstance(found, dict):
-        linecache.cache.update(found.get("sources", {}))
-    return found
-
-
 # --- one road -----------------------------------------------------------------------------
 
 
 def road(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Walk one road: export, load again, compare, look into the file."""
     (chosen,) = [road for road in roads.ROADS if road.name == job["road"]]
-    if (folder / HANDED_IN).exists():
-        load(folder / HANDED_IN)  # brings the source of cells
     subject: Subject = load(folder / SUBJECT)
     row = Row(road=chosen.name, title=chosen.title, exact=chosen.exact)
     try:
@@ -233,7 +85,7 @@ def walk(road: Road, subject: Subject, files: Path, row: Row, facts: dict[str, A
         row.leaf = result.worst.path if result.worst and len(result.leaves) > 1 else ""
     if facts.get("random"):
         row.verdict = "random"
-    row.score = _score(subject, found) if result is not None else None
+    row.score = score(subject, found) if result is not None else None
     different = row.verdict == "DIFFERENT" or (road.exact and row.verdict == "close")
     reasons += compared.of_road(road, subject, made, call, different)
     if facts.get("state") and road.suffix != ".pt2":
