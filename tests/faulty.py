@@ -6,6 +6,7 @@
 # ruff: noqa: E731, RUF059, SIM108
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,6 +196,11 @@ class _Super(nn.Linear):
 
 
 @fault("script")
+def script_dict(self, x):
+    return OrderedDict(out=x, aux=x + 1)
+
+
+@fault("script")
 def script_arguments(self, x):
     return x[:, : x.shape[1] / 2] if x.shape[1] > 100 else x
 
@@ -316,6 +322,32 @@ def qnnpack_conv3d(self, x):
     return self.c(x)
 
 
+@fault("eager-int8", lambda: list(torch.randint(0, 9, (3, 1, 5)).unbind()),
+       e=lambda: nn.Embedding(9, 4), f=lambda: nn.Linear(4, 3))  # fmt: skip
+def int8_integers(self, tokens):
+    return self.f(self.e(tokens))
+
+
+@fault("eager-int8", f=lambda: nn.Linear(4, 3))
+def int8_number(self, x):
+    return 40 + self.f(x)
+
+
+@fault("eager-int8", f=lambda: nn.Linear(4, 3))
+def int8_cast(self, x):
+    return self.f(x).float()
+
+
+@fault("eager-int8", cause="int8-mixed")
+class _Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.rand(4))
+
+    def forward(self, x):
+        return x * self.w
+
+
 @fault("eager-int8", pictures(), c=lambda: nn.Conv2d(3, 4, 3))
 def eager_output(self, x):
     return {"a": self.c(x)}
@@ -349,11 +381,6 @@ def export_pointer(self, x):
 @dataclass
 class _Output:
     logits: Any
-
-
-@fault("export")
-def export_output(self, x):
-    return _Output(x + 1)
 
 
 def _lengths():
@@ -511,6 +538,11 @@ class _Small(nn.Module):
 def trace_dict(folder):
     made = net(lambda self, x: {"a": x})()
     torch.jit.trace(made, torch.ones(1, 4))
+
+
+@raised
+def export_output(folder):
+    torch.export.export(net(lambda self, x: _Output(x))(), (torch.ones(1, 4),))
 
 
 @raised

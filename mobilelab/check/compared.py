@@ -18,7 +18,6 @@ from torch.utils.mobile_optimizer import (
 from mobilelab import measure, runtimes
 from mobilelab.check import exporters
 from mobilelab.check.diagnosis import Reason, told
-from mobilelab.check.exporters import Made
 from mobilelab.check.faults import variations
 from mobilelab.check.roads import Road
 from mobilelab.check.subject import Subject
@@ -26,6 +25,7 @@ from mobilelab.core.errors import MobileLabError, ModelWarning, ShapeError, Stru
 from mobilelab.core.signature import dtype_name
 from mobilelab.core.trees import Answers, leaves, own
 from mobilelab.measure import parity, running
+from mobilelab.recipes.variants import ChannelsLast
 from mobilelab.runtimes.base import Inside
 
 #: A file of which less than this share of the float weights' bytes went away is not quantized.
@@ -175,9 +175,13 @@ _BLAMED = {"CONV_BN_FUSION": "fold-bug", "INSERT_FOLD_PREPACK_OPS": "in-place-he
 
 def before_passes(road: Road, model: nn.Module, examples: Any) -> Callable[[], nn.Module] | None:
     """What a road of ``optimize_for_mobile`` gives to the passes; ``None`` for other roads."""
-    start = {"recipe": exporters.trace, "mobile": exporters.freeze}.get(road.name)
+    start = {
+        "recipe": exporters.trace, "mobile": exporters.freeze, "channels-last": exporters.freeze,
+    }.get(road.name)  # fmt: skip
     if start is None:
         return None
+    if road.name == "channels-last":
+        model = ChannelsLast(model).eval()
     return lambda: start(copy.deepcopy(model), examples).artifact
 
 
@@ -200,23 +204,25 @@ def looked_into(road: Road, inside: Inside, subject: Subject) -> list[Reason]:
 
 
 def of_road(
-    road: Road, subject: Subject, made: Made, call: Callable[..., Any], different: bool
+    road: Road, subject: Subject, call: Callable[..., Any], different: bool, state: bool = False
 ) -> list[Reason]:
     """All silent faults of one road's file.
 
     Args:
         road: which.
         subject: the network.
-        made: what the exporter said.
         call: the loaded file.
         different: whether its answers are not the network's.
+        state: whether the network keeps one, so that the same call answers otherwise each time.
     """
     found = []
-    if road.name == "trace":
+    if road.name == "trace" and not state:
         found += frozen_in(subject, call)
     start = before_passes(road, subject.model, subject.examples)
     if different and start is not None:
         found += blame(subject, start)
+    if state:
+        found += lost_state(subject, call)
     if hasattr(call, "inspect"):
         found += looked_into(road, call.inspect(), subject)  # type: ignore[attr-defined]
     return found

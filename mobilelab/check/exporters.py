@@ -6,6 +6,7 @@ what is saved. Recipes that a chapter spells out are those of ``mobilelab.recipe
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import tempfile
@@ -65,10 +66,9 @@ def script(model: nn.Module, examples: Sequence[Example]) -> Made:
 
 def compiled(model: nn.Module, examples: Sequence[Example]) -> Made:
     """Script, or trace where the compiler refuses the source."""
-    try:
+    with contextlib.suppress(Exception):  # the road "script" tells why
         return Made(variants.script(model), "scripted")
-    except Exception:  # the road "script" tells why
-        return Made(trace(model, examples).artifact, "traced")
+    return Made(trace(model, examples).artifact, "traced")
 
 
 def freeze(model: nn.Module, examples: Sequence[Example]) -> Made:
@@ -183,7 +183,7 @@ def fused(model: nn.Module) -> nn.Module:
 
 def export(model: nn.Module, examples: Sequence[Example]) -> Made:
     """``torch.export``: the graph that ExecuTorch and LiteRT start from (chapter 08)."""
-    program = torch.export.export(model, examples[0].own().args)
+    program = torch.export.export(_plain(model, examples[0]), examples[0].own().args)
     file = io.BytesIO()
     torch.export.save(program, file)
     return Made(file.getvalue())
@@ -230,4 +230,4 @@ def _untold() -> Iterator[None]:
 def _plain(model: nn.Module, example: Example) -> nn.Module:
     """The network, answering with a dictionary where it answers with somebody's own class."""
     mine = example.own()
-    return model if is_plain(model(*mine.args)) else successors.PlainAnswers(model)
+    return model if is_plain(model(*mine.args)) else successors.PlainAnswers(model).eval()

@@ -87,9 +87,7 @@ def walk(road: Road, subject: Subject, files: Path, row: Row, facts: dict[str, A
         row.verdict = "random"
     row.score = score(subject, found) if result is not None else None
     different = row.verdict == "DIFFERENT" or (road.exact and row.verdict == "close")
-    reasons += compared.of_road(road, subject, made, call, different)
-    if facts.get("state") and road.suffix != ".pt2":
-        reasons += compared.lost_state(subject, call)
+    reasons += compared.of_road(road, subject, call, different, bool(facts.get("state")))
     row.reasons = reasons
 
 
