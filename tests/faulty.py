@@ -176,6 +176,11 @@ def script_format(self, x):
 
 
 @fault("script")
+def script_method(self, x):
+    return x.bfloat16().float()
+
+
+@fault("script")
 def script_hint(self, x: np.ndarray):
     return x
 
@@ -326,6 +331,11 @@ def qnnpack_conv3d(self, x):
        e=lambda: nn.Embedding(9, 4), f=lambda: nn.Linear(4, 3))  # fmt: skip
 def int8_integers(self, tokens):
     return self.f(self.e(tokens))
+
+
+@fault("fx-int8", f=lambda: nn.Linear(4, 3))
+def int8_nan(self, x):
+    return self.f((x - x) / (x - x))
 
 
 @fault("eager-int8", f=lambda: nn.Linear(4, 3))

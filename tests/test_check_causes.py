@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 import torch
-from faulty import FAULTS, LOSES, RAISED, SILENT, UNKNOWN
+from faulty import FAULTS, LOSES, RAISED, SILENT, UNKNOWN, Fault
 from networks import NETWORKS
 
 from mobilelab.check import compared, diagnosis, examples, faults, roads, work
@@ -26,7 +26,7 @@ COMPARED = {"outputs-dropped", "outputs-reordered", "drawn-examples"}
 def subject_of(fault):
     torch.manual_seed(0)
     model = fault.build().eval()
-    given = [Example.of(one) for one in fault.examples()]
+    given = [Example.of(one).positional(model.forward) for one in fault.examples()]
     return Subject("net", model, given)
 
 
@@ -148,6 +148,15 @@ def test_no_silent_fault_is_found_where_there_is_none(name):
     given = [Example.of(one).positional(model.forward) for one in brought.examples()]
     found = faults.of_network(model, given)
     assert [reason.cause for reason in found] == EXPECTED.get(name, [])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nothing_is_said_of_a_trace_where_it_is_right(name, tmp_path):
+    brought = NETWORKS[name]
+    state = name == "a state in a buffer"
+    row = walked(Fault(brought.build, brought.examples, "trace"), tmp_path)
+    assert [reason.cause for reason in row.reasons] == ["state-lost"] * state
+    assert row.verdict == ("DIFFERENT" if state else "same")
 
 
 def walked(fault, tmp_path, road=""):

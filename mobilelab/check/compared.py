@@ -114,16 +114,27 @@ def frozen_in(subject: Subject, call: Callable[..., Any]) -> list[Reason]:
             want = _once(copy.deepcopy(subject.model), example)
         except Exception:  # the network does not take it either
             continue
-        text = example.signature().inputs_text
+        what = "other values" if kind == "values" else example.signature().inputs_text
         try:
-            result = parity.compare(want, _once(call, example))
+            got = _once(call, example)
         except (MobileLabError, RuntimeError) as error:
-            found[cause] = told(cause, f"For {text} it fails.", error=str(error).splitlines()[-1])
+            found[cause] = told(cause, f"For {what} it fails.", error=str(error).splitlines()[-1])
             continue
-        if result.verdict == "DIFFERENT":
-            what = "other values" if kind == "values" else text
-            found[cause] = told(cause, f"For {what} the relative error is {result.rel_l2:.2g}.")
+        if how := _apart(want, got):
+            found[cause] = told(cause, f"For {what} {how}.")
     return list(found.values())
+
+
+def _apart(want: Any, got: Any) -> str:
+    """How two answers to one example differ, in words; empty if they do not, or are empty."""
+    ours, theirs = list(leaves(want).values()), list(leaves(got).values())
+    shapes = [tuple(x.shape) for x in ours], [tuple(x.shape) for x in theirs]
+    if shapes[0] != shapes[1]:
+        return f"its answer has the shape {shapes[1]}, the network's {shapes[0]}"
+    if not any(x.numel() for x in ours):
+        return ""
+    result = parity.compare(want, got)
+    return "" if result.verdict != "DIFFERENT" else f"the relative error is {result.rel_l2:.2g}"
 
 
 def _once(call: Callable[..., Any], example: Any) -> Any:
