@@ -4,8 +4,10 @@ import json
 import os
 import re
 import signal
+import sys
 import threading
 import time
+import types
 
 import pytest
 import torch
@@ -142,6 +144,19 @@ def test_a_class_of_this_cell_needs_no_module():
     scope["Cell"].__module__ = "__main__"
     found = check(scope["Cell"]().eval(), [torch.rand(1, 3)], names=["trace", "script"])
     assert [row.verdict for row in found.rows] == ["same", "same"]
+
+
+def test_a_module_that_was_made_while_the_program_ran(monkeypatch):
+    made = types.ModuleType("made_here")
+    source = (
+        "from torch import nn\nclass Net(nn.Module):\n    def forward(self, x):\n        return -x"
+    )
+    exec(source, vars(made))
+    monkeypatch.setitem(sys.modules, "made_here", made)
+    assert made.Net.__module__ == "made_here"
+    found = check(made.Net().eval(), [torch.rand(1, 3)], names=["trace", "script"])
+    assert found.row("trace").verdict == "same"
+    assert [reason.cause for reason in found.row("script").reasons] == ["script-source"]
 
 
 def test_no_such_road():

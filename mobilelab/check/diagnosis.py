@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -172,10 +171,22 @@ def versions() -> str:
 
 def page() -> str:
     """All causes as Markdown, for the documentation: findable by the text of the error."""
-    parts: list[Any] = ["# Causes", ""]
+    parts = [
+        "# Causes\n\nWhy a road to a phone ends, and what is wrong although it did not: what "
+        "`mobilelab check` tells. Search\nthis page for the words of your error. "
+        "`python scripts/write_causes.py` writes it from `mobilelab/check/causes.toml`.\n"
+    ]
     for cause in causes().values():
-        parts += [f"## {cause.name}", "", cause.says, ""]
-        parts += [f"- Error: `{pattern}`" for pattern in cause.patterns]
-        parts += [f"- Chapter {cause.chapter}"] * bool(cause.chapter)
-        parts += [f"- Source: {cause.source}", "", "```python", cause.fix.strip(), "```", ""]
+        chapter = f"Chapter {cause.chapter}. " if cause.chapter else ""
+        errors = "".join(f"- `{_plain(pattern)}`\n" for pattern in cause.patterns)
+        parts.append(
+            f"## {cause.name}\n\n{cause.says}\n\n{errors}{chr(10) if errors else ''}"
+            f"```python\n{cause.fix.strip()}\n```\n\n{chapter}[Source]({cause.source})\n"
+        )
     return "\n".join(parts)
+
+
+def _plain(pattern: str) -> str:
+    """A pattern as a reader would look for it."""
+    text = re.sub(r"\[\\s\\S\]\*|\.\*|\\d\+|\\w[*+]|\[\\w\.\]\+", "...", pattern)
+    return re.sub(r"\\(.)", r"\1", text)

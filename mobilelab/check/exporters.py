@@ -24,7 +24,7 @@ from torch.ao import quantization as tq
 from torch.jit._trace import TracerWarning
 from torch.utils.mobile_optimizer import optimize_for_mobile
 
-from mobilelab import measure
+from mobilelab import measure, runtimes
 from mobilelab.core.errors import ExportError
 from mobilelab.core.signature import Example
 from mobilelab.core.trees import is_plain
@@ -211,7 +211,13 @@ def litert(model: nn.Module, examples: Sequence[Example]) -> Made:
 
 def litert_int8(path: Path, examples: Sequence[Example]) -> Made:
     """int8 after training on the ``.tflite`` (chapter 08)."""
-    return Made(successors.quantize_litert(path.read_bytes(), examples))
+    signature = runtimes.load(path).signature
+    types = [port.dtype for port in signature.inputs] if signature else []  # int32 for int64
+    typed = [
+        Example(tuple(x.to(t) for x, t in zip(one.leaves().values(), types, strict=True)))
+        for one in examples
+    ]
+    return Made(successors.quantize_litert(path.read_bytes(), typed))
 
 
 def as_it_is(path: Path, examples: Sequence[Example]) -> Made:

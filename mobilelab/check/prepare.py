@@ -7,13 +7,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import msgspec
 import torch
 
 from mobilelab import tasks
 from mobilelab.check import compared, diagnosis, examples, faults
-from mobilelab.check.kept import HANDED_IN, SUBJECT, load, score
+from mobilelab.check.kept import HANDED_IN, SUBJECT, dumps, load, score
 from mobilelab.check.subject import (
     Subject,
     SubjectError,
@@ -40,7 +39,7 @@ def prepare(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         subject, reasons = _subject(job, folder)
         facts = _facts(subject, reasons)
         try:
-            content = cloudpickle.dumps(subject)
+            content = dumps(subject, subject.model)
         except Exception as error:
             raise SubjectError(
                 "cannot-be-sent",

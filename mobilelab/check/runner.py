@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import msgspec
 from torch import nn
 
@@ -125,7 +124,7 @@ def _hand_in(model: Any, examples: Any, task: Any, targets: Any, folder: Path) -
         "name": name, "model": model, "examples": examples, "task": task, "targets": targets,
     }  # fmt: skip
     try:
-        content = cloudpickle.dumps(handed)
+        content = kept.dumps(handed, model)
     except Exception as error:
         raise SubjectError(
             "cannot-be-sent",
