@@ -14,12 +14,12 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from mobilelab.check import commands, page, results, roads
+from mobilelab.check import advice, commands, diagnosis, launcher, page, results, roads
 from mobilelab.check.results import Report, Row
 from mobilelab.check.runner import Limits, check
 from mobilelab.check.subject import SubjectError
 from mobilelab.cli.main import app
-from mobilelab.core.errors import MobileLabError
+from mobilelab.core.errors import MeasureError, MobileLabError
 from mobilelab.measure.report import Budget
 
 FEW = ("trace", "script", "lite")
@@ -123,7 +123,7 @@ def test_a_second_call_goes_on_and_another_model_begins_anew(report, monkeypatch
     "kind, status, cause, limits",
     [
         ("crash", "crashed", "crash", Limits(seconds=0.02)),
-        ("endless", "too long", "endless", Limits(deadline=6, seconds=0.02)),
+        ("endless", "too long", "endless", Limits(deadline=15, seconds=0.02)),
         ("memory", "too much memory", "memory", Limits(memory_mib=2500, seconds=0.02)),
     ],
 )
@@ -170,6 +170,62 @@ def test_what_cannot_be_copied_is_said():
     model.lock = threading.Lock()
     with pytest.raises(SubjectError, match="cannot be copied to another process"):
         check(model, PICTURES, names=["script"])
+
+
+# --- the recommendation ---------------------------------------------------------------------
+
+
+def rows(**changes):
+    """A report with a float file, a faster one of about the size, and an int8 one."""
+    found = {
+        "mobile": Row(road="mobile", verdict="same", file="m.ptl", file_kb=100, times_eager=1.0),
+        "et-xnnpack": Row(road="et-xnnpack", verdict="same", file="x.pte", file_kb=101,
+                          times_eager=0.3),
+        "fx-int8": Row(road="fx-int8", verdict="close", file="i.ptl", file_kb=30, exact=False,
+                       times_eager=0.5),
+        "trace": Row(road="trace", verdict="same", file="t.pt", file_kb=10, times_eager=0.1),
+    }  # fmt: skip
+    for name, change in changes.items():
+        for field, value in change.items():
+            setattr(found[name.replace("_", "-")], field, value)
+    return Report(model="m", versions="", rows=list(found.values()))
+
+
+def test_the_same_answers_come_before_a_smaller_file():
+    text = advice.advise(rows(), Budget())
+    assert (
+        text.startswith("Take et-xnnpack")
+        and "fx-int8 is 30 kB with answers that are close" in text
+    )
+
+
+def test_only_what_meets_the_budget_is_recommended():
+    assert advice.advise(rows(), Budget(file_kb=50)).startswith("Take fx-int8 (i.ptl, 30 kB)")
+    none = advice.advise(rows(), Budget(file_kb=20))
+    assert none.startswith("No file can be recommended (at most 20 kB).")
+
+
+@pytest.mark.parametrize(
+    "change, why",
+    [
+        ({"verdict": "DIFFERENT"}, "its answers are DIFFERENT"),
+        ({"status": "refused"}, "refused"),
+        ({"reasons": [diagnosis.told("state-lost")]}, "state-lost"),
+        ({"file_kb": 5000}, "4900 kB too large"),
+        ({"times_eager": 9.0}, "9.00x the model's own time on this host"),
+    ],
+)
+def test_what_is_wrong_is_not_recommended(change, why):
+    report = rows(et_xnnpack=change)
+    budget = Budget(file_kb=100 if "file_kb" in change else 101, times_float=2)
+    assert why in advice.misses(report.row("et-xnnpack"), budget)
+    assert advice.advise(report, budget).startswith("Take mobile")
+
+
+def test_a_server_that_ends_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(launcher, "_command", lambda *_: [sys.executable, "-c", "exit(3)"])
+    with launcher.Launcher(tmp_path) as one, pytest.raises(MeasureError, match="exit code 3"):
+        one.run("a", {}, 5, 1000)
 
 
 # --- the command ----------------------------------------------------------------------------

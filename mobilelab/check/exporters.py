@@ -212,10 +212,10 @@ def litert(model: nn.Module, examples: Sequence[Example]) -> Made:
 def litert_int8(path: Path, examples: Sequence[Example]) -> Made:
     """int8 after training on the ``.tflite`` (chapter 08)."""
     signature = runtimes.load(path).signature
-    types = [port.dtype for port in signature.inputs] if signature else []  # int32 for int64
-    typed = [
-        Example(tuple(x.to(t) for x, t in zip(one.leaves().values(), types, strict=True)))
-        for one in examples
+    ports = signature.inputs if signature else ()
+    typed = [  # by the file's names and types: int32 where the network takes int64
+        Example((), {port.name: x.to(port.dtype) for port, x in zip(ports, leaves, strict=True)})
+        for leaves in (one.leaves().values() for one in examples)
     ]
     return Made(successors.quantize_litert(path.read_bytes(), typed))
 

@@ -25,6 +25,8 @@ from typing import Any
 
 import psutil
 
+from mobilelab.core.errors import MeasureError
+
 #: What works on a job: a module with ``main(job) -> dict``.
 WORK = "mobilelab.check.work"
 #: Seconds between two looks at a job.
@@ -90,8 +92,8 @@ class Launcher:
         answer = place.with_suffix(".answer")
         answer.unlink(missing_ok=True)
         place.write_text(json.dumps(job))
-        started = time.monotonic()
         pid, ended = self._start(place)
+        started = time.monotonic()  # what is imported once for all roads is nobody's time
         watch = _Watch(pid, started + deadline, memory_mib)
         end = None
         while end is None:
@@ -127,7 +129,13 @@ class Launcher:
         out = server.stdout
         server.stdin.write(f"{place}\n".encode())
         server.stdin.flush()
-        pid = int(out.readline() or -1)
+        line = out.readline()
+        if not line:
+            raise MeasureError(
+                f"The process that roads are forked from ended with exit code {server.wait()}; "
+                "look at what it printed above, or call mobilelab doctor."
+            )
+        pid = int(line)
 
         def waited(seconds: float) -> tuple[int, float] | None:
             ready, _, _ = select.select([out], [], [], seconds)
@@ -165,9 +173,14 @@ class _Watch:
 
     def end(self) -> None:
         """End the job's whole session: it is its own, so nobody else is in it."""
-        if self.pid > 0:
+        if hasattr(os, "killpg"):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
+            return
+        with contextlib.suppress(psutil.Error):  # Windows has no sessions
+            whole = psutil.Process(self.pid)
+            for process in [*whole.children(recursive=True), whole]:
+                process.kill()
 
 
 def _died_of(code: int) -> str:

@@ -208,7 +208,7 @@ def quantize_litert(model: bytes, images: Sequence[Any]) -> bytes:
     Args:
         model: from :func:`to_litert`.
         images: what the observers see, each of the shape that the file takes; or examples with
-            their inputs by position.
+            their inputs by position, or by the names that the file has.
     """
     quantizer = imported("ai_edge_quantizer.quantizer", *_LITERT)
     calibrator = imported("ai_edge_quantizer.calibrator", *_LITERT)
@@ -234,8 +234,8 @@ def quantize_litert(model: bytes, images: Sequence[Any]) -> bytes:
         )
         samples = [
             {
-                f"args_{i}": x.numpy(force=True)
-                for i, x in enumerate(Example.of(one).leaves().values())
+                f"args_{name}" if name.isdigit() else name: x.numpy(force=True)
+                for name, x in Example.of(one).leaves().items()
             }
             for one in images
         ]
