@@ -81,7 +81,7 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem;
        color: #1c1c1c; background: #fff; }
 table { border-collapse: collapse; width: 100%; } th, td { padding: .25rem .6rem; text-align: left;
-       border-bottom: 1px solid #ccc; vertical-align: top; } td.n { text-align: right; }
+       border-bottom: 1px solid #ccc; vertical-align: top; } th.n, td.n { text-align: right; }
 tr.bad td { color: #a00000; font-weight: 600; } tr.no td { color: #555; }
 pre { background: #f2f2f2; padding: .5rem; overflow-x: auto; }
 svg { max-width: 100%; height: auto; }
@@ -100,7 +100,10 @@ def page(report: Report) -> str:
         f"{report.eager_ms:.2f} ms in eager PyTorch at one thread" if report.eager_ms else "",
         f"{report.host.get('cpu', '')}, {report.versions}",
     ]  # fmt: skip
-    head = "".join(f"<th scope='col'>{e(name)}</th>" for name in HEADINGS)
+    head = "".join(
+        f"<th scope='col'{' class=n' if 1 < i < 7 else ''}>{e(name)}</th>"
+        for i, name in enumerate(HEADINGS)
+    )
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width'>"
@@ -155,7 +158,7 @@ def picture(report: Report) -> str:
         low, high = min(values), max(values)
         return edge + (size - 2 * edge) * ((value - low) / (high - low) if high > low else 0.5)
 
-    dots = []
+    dots, labels = [], []
     for row, x, y in zip(rows, xs, ys, strict=True):
         left, top = place(x, xs, width), height - place(y, ys, height)
         color = "#0072b2" if row.usable and row.file.endswith(ON_PHONES) else "#999999"
@@ -164,9 +167,13 @@ def picture(report: Report) -> str:
             f"<circle cx='{left:.0f}' cy='{top:.0f}' r='5' fill='{color}'><title>"
             f"{html.escape(row.road)}: {row.file_kb:.0f} kB, {row.times_eager:.2f}x</title>"
             "</circle>"
-            f"<text x='{left + 8:.0f}' y='{top + 4:.0f}' font-size='11' fill='currentColor'>"
-            f"{html.escape(row.road)}</text>"
         )
+        if all(abs(x - left) > 90 or abs(y - top) > 12 for x, y in labels):  # else unreadable
+            labels.append((left, top))
+            dots.append(
+                f"<text x='{left + 8:.0f}' y='{top + 4:.0f}' font-size='11' fill='currentColor'>"
+                f"{html.escape(row.road)}</text>"
+            )
     return (
         f"<svg viewBox='0 0 {width + 60} {height}' role='img' aria-label='Size and time of each "
         "file; the table below holds the same figures.'>"
