@@ -51,7 +51,6 @@ def check(
 
     Exit status 1 if --expect or --max-kb are not met, 2 if the model cannot be checked.
     """
-    from mobilelab.check import page
     from mobilelab.check.runner import Limits
     from mobilelab.check.runner import check as walk
     from mobilelab.check.subject import SubjectError
@@ -74,6 +73,18 @@ def check(
         except SubjectError as error:
             Terminal(stderr=True).print(colored("red", "Error:", error), soft_wrap=True)
             raise typer.Exit(2) from error
+    _show(console, report, json, html)
+    failed = unmet(report, expect, max_kb)
+    for sentence in failed:
+        console.print(colored("red", sentence), soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _show(console: Terminal, report: Report, json: Path | None, html: Path | None) -> None:
+    """Print a report, and write it to where it was asked for."""
+    from mobilelab.check import page
+
     console.print(page.table(report))
     for where, reason in page.reasons(report):
         for line in page.words(where, reason):
@@ -83,11 +94,6 @@ def check(
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text(), encoding="utf-8")
-    failed = unmet(report, expect, max_kb)
-    for sentence in failed:
-        console.print(colored("red", sentence), soft_wrap=True)
-    if failed:
-        raise typer.Exit(1)
 
 
 def unmet(report: Report, expect: str = "", max_kb: float | None = None) -> list[str]:
