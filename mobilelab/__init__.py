@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 #: What chapters, exercises and people's own notebooks import.
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["datasets", "grading", "measure", "models", "runtimes", "tasks"],
+    submodules=["check", "datasets", "grading", "measure", "models", "runtimes", "tasks"],
     submod_attrs={
         "cli": ["doctor"],
         "core": ["errors"],

@@ -15,7 +15,7 @@ from mobilelab.core.signature import Example
 from mobilelab.core.trees import Answers, identical, is_plain, leaves, own
 from mobilelab.course import widgets
 from mobilelab.measure import Timing, parity, report
-from mobilelab.recipes import successors
+from mobilelab.recipes import exportable, successors
 
 
 class Subject:
@@ -58,7 +58,7 @@ def scripted(subject):
     network = copy.deepcopy(subject.network)
     if subject.brought.trace:
         if not is_plain(subject.answers[0]):
-            network = successors.PlainAnswers(network)
+            network = exportable.PlainAnswers(network)
         return torch.jit.trace(network, subject.examples[0].own().args, strict=False)
     return torch.jit.script(network)
 

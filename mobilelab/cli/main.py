@@ -13,6 +13,7 @@ from rich.table import Table
 
 from mobilelab import __version__
 from mobilelab.apps import commands as apps
+from mobilelab.check import commands as checking
 from mobilelab.cli import doctor as clinic
 from mobilelab.cli import homework
 from mobilelab.core.errors import MobileLabError
@@ -80,6 +81,7 @@ def tour(
 app.command()(homework.secret)
 app.command("release")(homework.hand_out)
 app.command()(homework.grade)
+app.command()(checking.check)
 app.command()(rescuing.rescue)
 app.add_typer(apps.app, name="app")
 app.add_typer(phone.app, name="phone")

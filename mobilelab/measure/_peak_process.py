@@ -16,6 +16,7 @@ import gc
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -50,24 +51,28 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
 
 
-def main(path: str, examples: str, runs: str) -> None:
-    """Load and run the model, and print its peak memory in MiB as JSON."""
-    inputs = torch.load(examples, weights_only=True)
+def peaks(path: str, inputs: list[Any], runs: int) -> list[dict[str, float]]:
+    """Load a file, run each pair of positional and named inputs, and read the peaks in MiB."""
     torch.set_num_threads(1)
     torch.backends.quantized.engine = "qnnpack"
     runtimes.kind(path).prepare()
     before = _resident()
-    peaks = []
+    found = []
     with torch.no_grad():
         _reset_peak()
         model = runtimes.load(path)
         for args, named in inputs:
-            for _ in range(int(runs)):
+            for _ in range(runs):
                 model(*args, **named)
             peak = _peak()
-            peaks.append({"total_mib": peak, "added_mib": max(0.0, peak - before)})
+            found.append({"total_mib": peak, "added_mib": max(0.0, peak - before)})
             _reset_peak()
-    print(json.dumps(peaks))
+    return found
+
+
+def main(path: str, examples: str, runs: str) -> None:
+    """Load and run the model, and print its peak memory in MiB as JSON."""
+    print(json.dumps(peaks(path, torch.load(examples, weights_only=True), int(runs))))
 
 
 if __name__ == "__main__":

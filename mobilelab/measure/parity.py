@@ -171,15 +171,7 @@ def compare(reference: Tree, candidate: Tree, task: Task | None = None) -> Parit
         raise ShapeError(f"There is nothing to compare in answers of shape {shapes}.")
     if task.heads:
         return _by_head(ours, theirs, task)
-    sized = all(a[path].shape == b[path].shape for a, b in pairs for path in a)
-    found: tuple[Leaf, ...] = ()
-    if task.same_shapes or sized:
-        paths = dict.fromkeys(path for tree, _ in pairs for path in tree)  # None has no leaf
-        found = tuple(
-            _leaf(path, [(a[path], b[path]) for a, b in pairs if path in a], task) for path in paths
-        )
-    if not task.same_shapes and any(leaf.verdict(task.bounds) != "same" for leaf in found):
-        found = ()  # boxes in another order are the same boxes: only decisions can be compared
+    found = _leaves(pairs, task)
     share, total = task.agree(Answers(ours), Answers(theirs))
     if not total and (not found or any(leaf.verdict(task.bounds) != "same" for leaf in found)):
         raise ShapeError(
@@ -196,6 +188,22 @@ def compare(reference: Tree, candidate: Tree, task: Task | None = None) -> Parit
         decisions=task.decisions,
         bounds=task.bounds,
     )
+
+
+def _leaves(
+    pairs: Sequence[tuple[dict[str, Tensor], dict[str, Tensor]]], task: Task
+) -> tuple[Leaf, ...]:
+    """The leaves' errors; none where answers have no places and are not the same."""
+    sized = all(a[path].shape == b[path].shape for a, b in pairs for path in a)
+    if not task.same_shapes and not sized:
+        return ()
+    paths = dict.fromkeys(path for tree, _ in pairs for path in tree)  # None has no leaf
+    found = tuple(
+        _leaf(path, [(a[path], b[path]) for a, b in pairs if path in a], task) for path in paths
+    )
+    if not task.same_shapes and any(leaf.verdict(task.bounds) != "same" for leaf in found):
+        return ()  # boxes in another order are the same boxes: only decisions can be compared
+    return found
 
 
 #: What stands for the leaves that belong to no head.

@@ -147,6 +147,15 @@ def stateless(model: object) -> Iterator[None]:
         )  # fmt: skip
 
 
+@contextmanager
+def stateless_quietly(model: object) -> Iterator[None]:
+    """:func:`stateless` for whoever says in words of its own that the model has a state."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ModelWarning)
+        with stateless(model):
+            yield
+
+
 #: What BatchNorm moves in training mode, which is what it is for.
 _AVERAGES = ("running_mean", "running_var", "num_batches_tracked")
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mobilelab.core.signature import Example
 from mobilelab.datasets import Dataset
 from mobilelab.models import TinyMobileNet
 from mobilelab.recipes.exportable import exportable, prepared, refusals
@@ -70,20 +71,23 @@ def _quantizer(aware: bool):
     return xnnpack.XNNPACKQuantizer().set_global(config)
 
 
-def quantize_pt2e(model: nn.Module, images: Tensor) -> nn.Module:
+def quantize_pt2e(model: nn.Module, images: Tensor | Sequence[Any]) -> nn.Module:
     """int8 after training, on the exported graph (chapter 08).
 
     Args:
         model: in eval mode.
-        images: what the observers see, one at a time, shape ``(n, channels, h, w)``.
+        images: what the observers see, one at a time, shape ``(n, channels, h, w)``; or examples
+            for a network with other inputs.
     """
     pt2e = imported("torchao.quantization.pt2e.quantize_pt2e", *_ET)
     quantizer = _quantizer(aware=False)
     with quiet(), torch.no_grad():
-        graph = torch.export.export(model, (images[:1],)).module()
+        given = images.split(1) if isinstance(images, Tensor) else images
+        examples = [Example.of(one).positional(model.forward) for one in given]
+        graph = torch.export.export(model, examples[0].own().args).module()
         prepared = pt2e.prepare_pt2e(graph, quantizer)
-        for image in images.split(1):
-            prepared(image)
+        for example in examples:
+            prepared(*example.own().args)
         return pt2e.convert_pt2e(prepared)
 
 
@@ -142,12 +146,13 @@ def _to_litert(model: nn.Module, inputs: Any, convert: dict[str, Any]) -> bytes:
         return path.read_bytes()
 
 
-def quantize_litert(model: bytes, images: Sequence[Tensor]) -> bytes:
+def quantize_litert(model: bytes, images: Sequence[Any]) -> bytes:
     """int8 after training, on the ``.tflite``, with float inputs and outputs (chapter 08).
 
     Args:
         model: from :func:`to_litert`.
-        images: what the observers see, each of the shape that the file takes.
+        images: what the observers see, each of the shape that the file takes; or examples with
+            their inputs by position, or by the names that the file has.
     """
     quantizer = imported("ai_edge_quantizer.quantizer", *_LITERT)
     calibrator = imported("ai_edge_quantizer.calibrator", *_LITERT)
@@ -171,7 +176,13 @@ def quantize_litert(model: bytes, images: Sequence[Tensor]) -> bytes:
         observer = calibrator.Calibrator(
             str(path), num_threads=1, qsv_update_func=ranges.min_max_update
         )
-        samples = [{"args_0": image.numpy(force=True)} for image in images]
+        samples = [
+            {
+                f"args_{name}" if name.isdigit() else name: x.numpy(force=True)
+                for name, x in Example.of(one).leaves().items()
+            }
+            for one in images
+        ]
         observer.calibrate({"serving_default": samples}, manager)
         worker = quantizer.Quantizer(str(path))
         worker.load_quantization_recipe(manager.get_quantization_recipe())

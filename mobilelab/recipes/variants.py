@@ -174,6 +174,29 @@ def named(*names: str) -> tuple[Variant, ...]:
     return tuple(variant for variant in WALK if variant.name in names)
 
 
+def write(made: nn.Module | bytes, path: Path) -> None:
+    """Save what a recipe made, in the way that the ending of the file asks for.
+
+    Raises:
+        MobileLabError: if the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(made, bytes):
+            path.write_bytes(made)
+        elif path.suffix == ".ptl":
+            cast(torch.jit.ScriptModule, made)._save_for_lite_interpreter(str(path))
+        elif path.suffix == ".pt":
+            cast(torch.jit.ScriptModule, made).save(str(path))
+        else:
+            torch.save(made.state_dict(), path)
+    except (OSError, RuntimeError) as error:
+        raise MobileLabError(
+            f"Could not write {path.name} into {path.parent} ({str(error).splitlines()[0]}); "
+            "choose a folder that you may write to."
+        ) from error
+
+
 def build(
     variant: Variant, model: TinyMobileNet, data: Dataset, folder: str | Path, seed: int = 0
 ) -> Built:
@@ -183,22 +206,7 @@ def build(
         MobileLabError: if the folder cannot be written.
     """
     path = Path(folder) / f"{variant.name}{variant.suffix}"
-    made = variant.recipe(model, data, seed)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(made, bytes):
-            path.write_bytes(made)
-        elif variant.suffix == ".ptl":
-            cast(torch.jit.ScriptModule, made)._save_for_lite_interpreter(str(path))
-        elif variant.suffix == ".pt":
-            cast(torch.jit.ScriptModule, made).save(str(path))
-        else:
-            torch.save(made.state_dict(), path)
-    except (OSError, RuntimeError) as error:
-        raise MobileLabError(
-            f"Could not write {path.name} into {path.parent} ({str(error).splitlines()[0]}); "
-            "choose a folder that you may write to."
-        ) from error
+    write(variant.recipe(model, data, seed), path)
     return Built(variant, path, runtimes.load(path))
 
 

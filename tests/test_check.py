@@ -1,0 +1,297 @@
+"""``mobilelab check``: roads in processes of their own, rows that are kept, what comes out."""
+
+import json
+import os
+import re
+import signal
+import sys
+import threading
+import time
+import types
+
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+from mobilelab.check import advice, commands, diagnosis, launcher, page, results, roads
+from mobilelab.check.results import Report, Row
+from mobilelab.check.runner import Limits, check
+from mobilelab.check.subject import SubjectError
+from mobilelab.cli.main import app
+from mobilelab.core.errors import MeasureError, MobileLabError
+from mobilelab.measure.report import Budget
+
+FEW = ("trace", "script", "lite")
+
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.c, self.f = nn.Conv2d(3, 8, 3), nn.Linear(8, 10)
+
+    def forward(self, x):
+        return self.f(torch.relu(self.c(x)).mean((2, 3)))
+
+
+class Trap(Small):
+    """Does something bad, but only where it is traced."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
+    @torch.jit.unused
+    def bad(self):
+        if self.kind == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if self.kind == "endless":
+            time.sleep(3600)
+        if self.kind == "memory":
+            self.hoard = [torch.ones(2**28) for _ in range(100)]
+            time.sleep(3600)
+
+    def forward(self, x):
+        if torch._C._is_tracing():
+            self.bad()
+        return self.f(torch.relu(self.c(x)).mean((2, 3)))
+
+
+PICTURES = list(torch.rand(3, 3, 16, 16).split(1))
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """One check of a network without faults."""
+    rows = []
+    out = tmp_path_factory.mktemp("check")
+    found = check(
+        Small().eval(), PICTURES, targets=torch.zeros(3).long(), names=FEW, out=out,
+        limits=Limits(seconds=0.02), on_row=rows.append, budget=Budget(file_kb=100),
+    )  # fmt: skip
+    return found, rows, out
+
+
+def test_a_network_without_faults(report):
+    found, rows, _ = report
+    assert [row.road for row in found.rows] == list(FEW)
+    assert all(row.status == "done" and row.verdict == "same" for row in found.rows)
+    assert all(row.times_eager and row.file_kb and row.cpu_seconds for row in found.rows)
+    assert found.reasons == [] and found.task == "Classification" and found.examples == 3
+    assert found.score is not None and found.row("lite").score_loss == 0
+    assert found.advice.startswith("Take lite (lite.ptl")
+    assert found.row("trace").peak_added_mib is not None
+    assert [row.road for row in rows] == [*FEW, *FEW]  # each once more when it was timed
+
+
+def test_the_json_keeps_its_schema(report):
+    found, _, _ = report
+    plain = json.loads(found.json())
+    assert plain["schema"] == results.SCHEMA == 1
+    definition = results.json_schema()["$defs"]["Report"]["properties"]
+    assert set(plain) == set(definition)
+    assert plain["rows"][0]["road"] == "trace"
+
+
+def test_the_page_needs_nothing_from_outside(report):
+    text = page.page(report[0])
+    assert "<script" not in text and not re.search(r"(src|@import|url\()", text)
+    assert all(row.road in text for row in report[0].rows) and "<svg" in text
+    hostile = Report(model="<b>x</b>", versions="", rows=[Row(road="a", how="<i>")])
+    assert "<b>" not in page.page(hostile)
+
+
+def test_a_second_call_goes_on_and_another_model_begins_anew(report, monkeypatch):
+    _, _, out = report
+    before = {path.name: path.stat().st_mtime_ns for path in (out / "files").iterdir()}
+    again = check(Small().eval(), PICTURES, names=FEW, out=out, limits=Limits(seconds=0.02))
+    assert before == {path.name: path.stat().st_mtime_ns for path in (out / "files").iterdir()}
+    assert [row.verdict for row in again.rows] == ["same"] * 3
+    with (out / "rows.jsonl").open("a") as file:
+        file.write('{"road": "cut off')
+    other = Small().eval()
+    with torch.no_grad():
+        other.f.bias += 1
+    check(other, PICTURES, names=["script"], out=out, limits=Limits(seconds=0.02))
+    lines = (out / "rows.jsonl").read_text().splitlines()
+    assert {json.loads(line)["road"] for line in lines[1:]} == {"script"}
+    assert (out / "files" / "script.pt").stat().st_mtime_ns != before["script.pt"]
+
+
+@pytest.mark.parametrize(
+    "kind, status, cause, limits",
+    [
+        ("crash", "crashed", "crash", Limits(seconds=0.02)),
+        ("endless", "too long", "endless", Limits(deadline=15, seconds=0.02)),
+        ("memory", "too much memory", "memory", Limits(memory_mib=2500, seconds=0.02)),
+    ],
+)
+def test_what_goes_wrong_costs_one_row(kind, status, cause, limits):
+    found = check(Trap(kind).eval(), PICTURES, names=["trace", "script"], limits=limits)
+    trace, script = found.rows
+    assert trace.status == status and [r.cause for r in trace.reasons] == [cause]
+    assert script.status in ("done", "refused")  # walked after it
+
+
+def test_a_class_of_this_cell_needs_no_module():
+    scope = {"nn": nn, "torch": torch}
+    source = "class Cell(nn.Module):\n    def forward(self, x):\n        return x * 2\n"
+    import linecache
+
+    linecache.cache["<ipython-input-1>"] = (len(source), None, source.splitlines(True), "")
+    exec(compile(source, "<ipython-input-1>", "exec"), scope)
+    scope["Cell"].__module__ = "__main__"
+    found = check(scope["Cell"]().eval(), [torch.rand(1, 3)], names=["trace", "script"])
+    assert [row.verdict for row in found.rows] == ["same", "same"]
+
+
+def test_a_module_that_was_made_while_the_program_ran(monkeypatch):
+    made = types.ModuleType("made_here")
+    source = (
+        "from torch import nn\nclass Net(nn.Module):\n    def forward(self, x):\n        return -x"
+    )
+    exec(source, vars(made))
+    monkeypatch.setitem(sys.modules, "made_here", made)
+    assert made.Net.__module__ == "made_here"
+    found = check(made.Net().eval(), [torch.rand(1, 3)], names=["trace", "script"])
+    assert found.row("trace").verdict == "same"
+    assert [reason.cause for reason in found.row("script").reasons] == ["script-source"]
+
+
+def test_no_such_road():
+    with pytest.raises(MobileLabError, match=r"No road is called 'lit'; the roads are trace, "):
+        roads.named(["lit"])
+    assert [road.name for road in roads.named(["bytecode-5"])] == ["lite", "bytecode-5"]
+
+
+def test_what_cannot_be_copied_is_said():
+    model = Small().eval()
+    model.lock = threading.Lock()
+    with pytest.raises(SubjectError, match="cannot be copied to another process"):
+        check(model, PICTURES, names=["script"])
+
+
+# --- the recommendation ---------------------------------------------------------------------
+
+
+def rows(**changes):
+    """A report with a float file, a faster one of about the size, and an int8 one."""
+    found = {
+        "mobile": Row(road="mobile", verdict="same", file="m.ptl", file_kb=100, times_eager=1.0),
+        "et-xnnpack": Row(road="et-xnnpack", verdict="same", file="x.pte", file_kb=101,
+                          times_eager=0.3),
+        "fx-int8": Row(road="fx-int8", verdict="close", file="i.ptl", file_kb=30, exact=False,
+                       times_eager=0.5),
+        "trace": Row(road="trace", verdict="same", file="t.pt", file_kb=10, times_eager=0.1),
+    }  # fmt: skip
+    for name, change in changes.items():
+        for field, value in change.items():
+            setattr(found[name.replace("_", "-")], field, value)
+    return Report(model="m", versions="", rows=list(found.values()))
+
+
+def test_the_same_answers_come_before_a_smaller_file():
+    text = advice.advise(rows(), Budget())
+    assert (
+        text.startswith("Take et-xnnpack")
+        and "fx-int8 is 30 kB with answers that are close" in text
+    )
+
+
+def test_only_what_meets_the_budget_is_recommended():
+    assert advice.advise(rows(), Budget(file_kb=50)).startswith("Take fx-int8 (i.ptl, 30 kB)")
+    none = advice.advise(rows(), Budget(file_kb=20))
+    assert none.startswith("No file can be recommended (at most 20 kB).")
+
+
+@pytest.mark.parametrize(
+    "change, why",
+    [
+        ({"verdict": "DIFFERENT"}, "its answers are DIFFERENT"),
+        ({"status": "refused"}, "refused"),
+        ({"reasons": [diagnosis.told("state-lost")]}, "state-lost"),
+        ({"file_kb": 5000}, "4900 kB too large"),
+        ({"times_eager": 9.0}, "9.00x the model's own time on this host"),
+    ],
+)
+def test_what_is_wrong_is_not_recommended(change, why):
+    report = rows(et_xnnpack=change)
+    budget = Budget(file_kb=100 if "file_kb" in change else 101, times_float=2)
+    assert why in advice.misses(report.row("et-xnnpack"), budget)
+    assert advice.advise(report, budget).startswith("Take mobile")
+
+
+def test_a_server_that_ends_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(launcher, "_command", lambda *_: [sys.executable, "-c", "exit(3)"])
+    with launcher.Launcher(tmp_path) as one, pytest.raises(MeasureError, match="exit code 3"):
+        one.run("a", {}, 5, 1000)
+
+
+# --- the command ----------------------------------------------------------------------------
+
+MODULE = """
+import torch
+from torch import nn
+
+def make():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 3))
+
+def branches():
+    return Branches()
+
+class Branches(nn.Module):
+    def forward(self, x):
+        if x.sum() > 0:
+            return x + 1
+        return x - 1
+
+EXAMPLES = [torch.rand(1, 4), torch.rand(1, 4)]
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(MODULE)
+
+    def call(*words):
+        done = CliRunner().invoke(app, ["check", *words, "--seconds", "0.02"])
+        return done.exit_code, " ".join(done.output.split())
+
+    return call
+
+
+def test_the_command(run, tmp_path):
+    files = ("--json", "a/r.json", "--html", "a/r.html")
+    code, text = run("mine:make", "--roads", "lite", "--expect", "same", "--max-kb", "50", *files)
+    assert code == 0 and "Take lite" in text
+    assert json.loads((tmp_path / "a/r.json").read_text())["rows"][0]["verdict"] == "same"
+    assert (tmp_path / "a/r.html").read_text().startswith("<!doctype html>")
+
+
+def test_the_command_fails_where_an_expectation_is_not_met(run):
+    code, text = run("mine:branches", "--roads", "trace", "--expect", "same")
+    assert code == 1 and "trace: expected same" in text and "branch-frozen" in text
+    code, text = run("mine:make", "--roads", "lite", "--max-kb", "0.1", "--examples", "1,4:float32")
+    assert code == 1 and "more than 0 kB" in text and "drawn-examples" in text
+
+
+def test_the_command_refuses_in_one_sentence(run):
+    code, text = run("mine:nothing", "--roads", "lite")
+    assert code == 2 and "mine has no nothing; it has make, branches, Branches." in text
+
+
+def test_expectations():
+    good = Row(road="lite", verdict="same", file="a.ptl", file_kb=10)
+    int8 = Row(road="fx-int8", verdict="close", exact=False, file="b.ptl", file_kb=3)
+    near = Row(road="trace", verdict="close", file="c.pt", file_kb=3)
+    report = Report(model="m", versions="", rows=[good, int8])
+    assert commands.unmet(report, "same", 5) == []
+    assert commands.unmet(report, "same", 2) != []
+    report.rows.append(near)
+    assert commands.unmet(report, "same") == ["trace: expected same, is close."]
+    assert commands.unmet(report, "close") == []
+    report.rows.append(Row(road="export", status="refused"))
+    assert commands.unmet(report, "done") == ["export: expected done, is refused."]
