@@ -271,7 +271,8 @@ def test_detections_without_a_box_say_nothing():
         compare(none, {**none, "scores": none["scores"] * float("nan")}, tasks.Detection())
     assert compare(none, own(none), tasks.Detection()).verdict == "same"
     with pytest.raises(ShapeError, match="box_convert"):
-        compare({**none, "boxes": T([[0.5, 0.5, 0.2, 0.2]] * 5)}, none, tasks.Detection())
+        turned = {**none, "boxes": T([[0.5, 0.5, 0.2, 0.2]] * 5), "scores": T([0.9] * 5)}
+        compare(turned, none, tasks.Detection())
     some = {**none, "boxes": T([[float("nan")] * 4] * 5), "scores": T([0.9] * 5)}
     assert compare(some, own(some), tasks.Detection()).verdict == "same"
 

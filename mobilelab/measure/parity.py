@@ -120,7 +120,7 @@ class Parity:
         )
 
     def __repr__(self) -> str:
-        if self.heads:
+        if self.heads and self.verdict is not Verdict.SAME:
             order = list(Verdict)
             name, head = max(self.heads, key=lambda one: order.index(one[1].verdict))
             return f"{head!r} (head {name}, the worst of {len(self.heads)})"

@@ -141,7 +141,7 @@ def stateless(model: object) -> Iterator[None]:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         warnings.warn(
             f"The model keeps a state: it writes into {', '.join(changed[:3])}{more}, so an answer "
-            "depends on what was asked before. Here it got its state back; converters may lose "
+            "may depend on what was asked before. Here it got its state back; converters may lose "
             "it, so let the model take the state as an input and return the new one.",
             ModelWarning, stacklevel=5,
         )  # fmt: skip

@@ -234,7 +234,10 @@ class Session(ABC):
 
 def _mark(path: Path) -> tuple[int, int]:
     """By what a file is seen to be another one."""
-    found = path.stat()
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
     return found.st_mtime_ns, found.st_size
 
 

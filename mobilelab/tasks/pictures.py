@@ -102,11 +102,6 @@ class Detection(Task):
                 "Boxes have the shape (pictures, k, 4) and their scores (pictures, k), not "
                 f"{tuple(boxes.shape)} and {tuple(scores.shape)}."
             )
-        if (boxes[..., :2] > boxes[..., 2:]).any():
-            raise ShapeError(
-                "Boxes are read as x0, y0, x1, y1, and here an x1 is left of its x0, or a y1 above "
-                "its y0; convert them with torchvision.ops.box_convert."
-            )
         return [
             {
                 "boxes": b[s >= self.least],
@@ -123,7 +118,7 @@ class Detection(Task):
         """
         from torchvision.ops import box_iou
 
-        ours, theirs = self.decide(reference), self.decide(candidate)
+        ours, theirs = _corners(self.decide(reference)), self.decide(candidate)
         if len(ours) != len(theirs):
             raise ShapeError(f"{len(ours)} pictures cannot be compared with {len(theirs)}.")
         matched = total = 0
@@ -144,7 +139,7 @@ class Detection(Task):
         """COCO's mean average precision over IoU 0.50 to 0.95, 0 to 1 (torchmetrics)."""
         from torchmetrics.detection import MeanAveragePrecision
 
-        found = [one for tree in each(answers) for one in self.decide(tree)]
+        found = [one for tree in each(answers) for one in _corners(self.decide(tree))]
         metric = MeanAveragePrecision(box_format="xyxy")
         metric.update(
             [{k: v.float() if k != "labels" else v for k, v in one.items()} for one in found],
@@ -154,6 +149,20 @@ class Detection(Task):
         if found_map < 0:
             raise ShapeError("There is no box in the targets, so there is nothing to find.")
         return found_map
+
+
+def _corners(pictures: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+    """The same boxes, if they are written as corners.
+
+    Raises:
+        ShapeError: if they are not.
+    """
+    if any((one["boxes"][:, :2] > one["boxes"][:, 2:]).any() for one in pictures):
+        raise ShapeError(
+            "Boxes are read as x0, y0, x1, y1, and here an x1 is left of its x0, or a y1 above its "
+            "y0; convert them with torchvision.ops.box_convert."
+        )
+    return pictures
 
 
 @dataclass(frozen=True)
