@@ -86,8 +86,8 @@ class Budget:
         Returns:
             The smaller of both limits; infinity if neither is set, or none can be worked out.
         """
-        float_ms = [r.median_ms / r.times_float for r in records if r.times_float]
-        return min(self.median_ms, self.times_float * median(float_ms) if float_ms else math.inf)
+        took = float_ms(records)
+        return min(self.median_ms, self.times_float * took if took else math.inf)
 
     def __str__(self) -> str:
         limits = []
@@ -104,6 +104,12 @@ class Budget:
         if self.accuracy:
             limits.append(f"at least {self.accuracy:.1%} right")
         return ", ".join(limits) or "no limits"
+
+
+def float_ms(records: Iterable[Record]) -> float | None:
+    """The float model's median time in ms, which rows of one run were timed beside, if any were."""
+    times = [r.median_ms / r.times_float for r in records if r.times_float]
+    return median(times) if times else None
 
 
 #: The budget of the course.

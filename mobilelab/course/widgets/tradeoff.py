@@ -17,7 +17,7 @@ from mobilelab.course.widgets.base import Explorer, View, labeled, row
 from mobilelab.course.widgets.scatter import draw
 from mobilelab.course.widgets.wording import describe, in_words
 from mobilelab.measure import Record
-from mobilelab.measure.report import COURSE, Budget, Results
+from mobilelab.measure.report import COURSE, Budget, Results, float_ms
 from mobilelab.recipes.remeasure import LAYOUTS
 from mobilelab.recipes.snippets import CELLS
 from mobilelab.tasks import Classification
@@ -178,6 +178,15 @@ class TradeoffExplorer(Explorer):
         )
 
     @property
+    def _began(self) -> str:
+        """Where the limit on the time came from: no row of the table need be the float model."""
+        took = float_ms(self.records)
+        if took is None or self._start.times_float == math.inf:
+            return ""
+        times = f"{self._start.times_float:g} times"
+        return f" (which began at {times} the float model's {took:.2f} ms, timed beside them)"
+
+    @property
     def choice(self) -> Record:
         """The selected record."""
         return next(r for r in self.records if r.variant == self.selected.value)
@@ -193,8 +202,8 @@ class TradeoffExplorer(Explorer):
             figure=draw(self.records, x, y, color, budget, chosen.variant, self.figure),
             alt=(
                 f"Variants as points, {x.label} across and {y.label} up, {color.label} as color. "
-                f"Within the budget of {budget}: {', '.join(fitting) or 'nothing'}; the others "
-                f"are gray. Ringed: {chosen.variant}."
+                f"Within the budget of {budget}{self._began}: {', '.join(fitting) or 'nothing'}; "
+                f"the others are gray. Ringed: {chosen.variant}."
             ),
             words=f"{in_words(self.records, budget, x, y)}{describe(chosen)}",
             headings=headings,
