@@ -141,7 +141,8 @@ def random_numbers(model: nn.Module, example: Example) -> list[Reason]:
 
 def written(model: nn.Module, example: Example) -> list[Reason]:
     """What the network writes into: its inputs, or buffers of its own."""
-    buffers, inputs = measure.writes(model, example)
+    changed, inputs = measure.writes(model, example)
+    buffers = [name for name in changed if name in dict(model.named_buffers())]
     found = []
     if inputs:
         found.append(told("inputs-modified", f"It writes into its input {', '.join(inputs)}."))
