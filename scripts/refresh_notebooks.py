@@ -20,7 +20,7 @@ from nbclient.exceptions import CellExecutionError
 from rich.console import Console
 
 ROOT = Path(__file__).resolve().parent.parent
-PREDICT = "### Predict, then run"
+PREDICT, SOLUTION = "### Predict, then run", "What you chose, and why"
 
 
 def refresh(path: Path) -> None:
@@ -45,7 +45,7 @@ def refresh(path: Path) -> None:
         tags = cell.metadata.get("tags", [])
         cell.metadata = {"tags": tags} if tags else {}
         if cell.cell_type == "markdown":
-            predicting = PREDICT in cell.source
+            predicting = PREDICT in cell.source or (predicting and SOLUTION not in cell.source)
         elif predicting and cell.outputs:
             # JupyterLab and Notebook fold such an output, so that one can choose before one sees.
             cell.metadata["jupyter"] = {"outputs_hidden": True}
