@@ -6,6 +6,7 @@ import os
 import pickle
 import random
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -617,3 +618,10 @@ def test_the_command_on_a_folder_fails_where_something_was_refused(tmp_path):
     assert "not a complete model archive" in found["cut.ptl"]["refusal"]
     assert not found["state.pt"]["ok"] and "--example" in found["state.pt"]["refusal"]
     assert CliRunner().invoke(app, ["rescue", str(tmp_path / "out")]).exit_code == 1
+
+
+def test_the_readme_says_how_many_kinds_there_are():
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    through = sum(not one.refused for one in FOUND.values())
+    assert f"{through} kinds of" in text
+    assert f"{len(REFUSED)} are refused with a reason" in text

@@ -109,10 +109,10 @@ def measured_steps(
 
 SERIES = (
     ("accuracy (% right)", BLUE, "o", lambda p, whole: 100 * p.accuracy),
-    ("file (% of the whole file)", ORANGE, "s", lambda p, whole: 100 * p.raw_kb / whole.raw_kb),
-    ("compressed (% of the whole file)", GREEN, "^",
+    ("file size (%)", ORANGE, "s", lambda p, whole: 100 * p.raw_kb / whole.raw_kb),
+    ("compressed size (%)", GREEN, "^",
      lambda p, whole: 100 * p.compressed_kb / whole.raw_kb),
-    ("latency (% of the whole)", PURPLE, "D", lambda p, whole: 100 * p.latency),
+    ("latency (%)", PURPLE, "D", lambda p, whole: 100 * p.latency),
 )  # fmt: skip
 
 
@@ -139,7 +139,7 @@ def draw(points: Sequence[Pruned], sparsity: float, figure: Figure | None = None
     ax.axvline(100 * sparsity, color=INK, lw=1.2, ls="--")
     ax.set(xlim=(-2, 97), ylim=(0, tallest))
     ax.set_xlabel("sparsity (%)")
-    ax.set_ylabel("%")
+    ax.set_ylabel("% right, or % of the unpruned file or time")
     return figure
 
 
