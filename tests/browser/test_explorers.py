@@ -91,7 +91,12 @@ scripted = torch.jit.script(model)
 #: The files of chapter 08, as it calls them.
 NEW = ("et-fp32", "et-int8", "litert-fp32", "litert-int8")
 COMPARED = """
+from ai_edge_litert.interpreter import Interpreter
 from mobilelab import runtimes
+from mobilelab.runtimes import quiet
+
+with quiet():
+    from executorch.runtime import Runtime
 old, new = built[:2], built[2:]
 """
 
