@@ -17,7 +17,7 @@ CLAIMS: dict[str, dict[str, str]] = {
     },
     "01_train_a_cnn": {
         "cell-014": "ratio.high < 6",
-        "cell-023": "race['full'].ratio(race['split']).high < 10",
+        "cell-023": "race['full'].ratio(race['split']).median < 10",
         "cell-032": "test_accuracy >= 0.975",
         "cell-057": "peak.added_mib < peak.total_mib / 4",
         "cell-064": (
