@@ -20,6 +20,7 @@ from mobilelab.check.runner import Limits, check
 from mobilelab.check.subject import SubjectError
 from mobilelab.cli.main import app
 from mobilelab.core.errors import MeasureError, MobileLabError
+from mobilelab.core.terminal import Terminal
 from mobilelab.measure.report import Budget
 
 FEW = ("trace", "script", "lite")
@@ -281,6 +282,14 @@ def test_the_command_fails_where_an_expectation_is_not_met(run):
 def test_the_command_refuses_in_one_sentence(run):
     code, text = run("mine:nothing", "--roads", "lite")
     assert code == 2 and "mine has no nothing; it has make, branches, Branches." in text
+
+
+def test_what_cannot_be_written_is_one_sentence(run, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    code, text = run("mine:make", "--roads", "trace", "--out", "taken/out")
+    assert code == 2 and "Cannot write into" in text and "name another folder" in text
+    with pytest.raises(MeasureError, match="Cannot write .*taken/r.json"):
+        commands._show(Terminal(), Report(model="m", versions=""), tmp_path / "taken/r.json", None)
 
 
 def test_expectations():

@@ -625,3 +625,17 @@ def test_the_readme_says_how_many_kinds_there_are():
     through = sum(not one.refused for one in FOUND.values())
     assert f"{through} kinds of" in text
     assert f"{len(REFUSED)} are refused with a reason" in text
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
+    path = FOUND["scripted"].save(tmp_path, "m")
+    (tmp_path / "taken").write_text("a file")
+    said = []
+    found = rewrite.rescue(
+        path, tmp_path / "taken" / "new", FOUND["scripted"].examples, endings=(".pte",),
+        timed=False, on_step=said.append,
+    )  # fmt: skip
+    assert "Cannot write into" in found.refusal and "--out" in found.refusal and not found.ok
+    assert said == ["the old file's answers", ".pte"]
+    result = CliRunner().invoke(app, ["rescue", str(tmp_path / "nothing.ptl")])
+    assert result.exit_code == 1 and "There is no file" in " ".join(result.output.split())

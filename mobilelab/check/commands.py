@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mobilelab.core.errors import MeasureError
 from mobilelab.core.terminal import Terminal, colored
 
 if TYPE_CHECKING:
@@ -92,8 +93,14 @@ def _show(console: Terminal, report: Report, json: Path | None, html: Path | Non
     console.print(report.advice, soft_wrap=True)
     for path, text in ((json, report.json), (html, lambda: page.page(report))):
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text(), encoding="utf-8")
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text(), encoding="utf-8")
+            except OSError as error:
+                raise MeasureError(
+                    f"Cannot write {path} ({error.strerror}); what was found stands above, and "
+                    "with --out a second call has it at once."
+                ) from error
 
 
 def unmet(report: Report, expect: str = "", max_kb: float | None = None) -> list[str]:

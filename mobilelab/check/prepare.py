@@ -94,13 +94,15 @@ def _task(job: dict[str, Any], module: Any) -> tasks.Task | None:
         return None
     known = {name.lower(): getattr(tasks, name) for name in tasks.__all__ if name[0].isupper()}
     kinds = {n: k for n, k in known.items() if isinstance(k, type) and issubclass(k, tasks.Task)}
+    with_arguments = ("heads", "segmentation", "task")
     try:
         return kinds[text.lower()]()
     except (KeyError, TypeError) as error:
         raise SubjectError(
             "task",
             f"{text!r} is no task that could be made without arguments; write one of "
-            f"{', '.join(sorted(kinds))}, or :TASK for what stands beside the model.",
+            f"{', '.join(sorted(kinds.keys() - set(with_arguments)))}, or :TASK for what stands "
+            "beside the model.",
         ) from error
 
 

@@ -93,7 +93,12 @@ def check(
         job |= {"target": model, "examples": list(examples or [])}
     with tempfile.TemporaryDirectory(prefix="mobilelab-") as temporary:
         folder = Path(out or temporary).resolve()
-        (folder / "files").mkdir(parents=True, exist_ok=True)
+        try:
+            (folder / "files").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SubjectError(
+                "out", f"Cannot write into {folder} ({error.strerror}); name another folder (out)."
+            ) from error
         for name in (kept.HANDED_IN, kept.SOURCES):
             (folder / name).unlink(missing_ok=True)
         if not isinstance(model, str):

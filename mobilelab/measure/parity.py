@@ -8,7 +8,7 @@ Chapter 02 introduces it on class scores. It takes any tree of tensors, leaf by 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -180,8 +180,8 @@ def compare(reference: Tree, candidate: Tree, task: Task | None = None) -> Parit
         )
     measured = [leaf for leaf in found if not leaf.counts] or found
     return Parity(
-        max_abs=max((leaf.max_abs for leaf in measured), default=math.nan),
-        rel_l2=max((leaf.rel_l2 for leaf in measured), default=math.nan),
+        max_abs=_largest(leaf.max_abs for leaf in measured),
+        rel_l2=_largest(leaf.rel_l2 for leaf in measured),
         agreement=share,
         inputs=total,
         leaves=found,
@@ -206,6 +206,11 @@ def _leaves(
     return found
 
 
+def _largest(errors: Iterable[float]) -> float:
+    """The largest of those that were measured; NaN where none was, as with boxes in any order."""
+    return max((error for error in errors if not math.isnan(error)), default=math.nan)
+
+
 #: What stands for the leaves that belong to no head.
 _REST = "the rest"
 
@@ -219,7 +224,7 @@ def _by_head(ours: list[Tree], theirs: list[Tree], task: Task) -> Parity:
         found.append((name, compare(one, other, head)))
         taken |= {path for path in paths_of(Answers(ours)) if f"{path}.".startswith(f"{name}.")}
     rest = [path for path in paths_of(Answers(ours)) if path not in taken]
-    if rest:
+    if any(leaves(tree)[path].numel() for tree in ours for path in rest if path in leaves(tree)):
         one, other = (
             Answers({p: x for p, x in leaves(tree).items() if p in rest} for tree in side)
             for side in (ours, theirs)
@@ -228,8 +233,8 @@ def _by_head(ours: list[Tree], theirs: list[Tree], task: Task) -> Parity:
     total = sum(head.inputs for _, head in found)
     equal = sum(head.agreement * head.inputs for _, head in found)
     return Parity(
-        max_abs=max(head.max_abs for _, head in found),
-        rel_l2=max(head.rel_l2 for _, head in found),
+        max_abs=_largest(head.max_abs for _, head in found),
+        rel_l2=_largest(head.rel_l2 for _, head in found),
         agreement=equal / total if total else 1.0,
         inputs=total,
         leaves=tuple(

@@ -95,6 +95,8 @@ def examine(path: str | Path) -> Archive:
             for the disk.
     """
     path = Path(path)
+    if not path.exists():
+        raise ModelFileError(f"There is no file {path}; look at the path.")
     start = content(path, ".pt")[:8]
     if start[4:8] == b"PTMF":
         raise ModelFileError(

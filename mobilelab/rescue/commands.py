@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,10 +45,14 @@ def rescue(
 
     Exit status 1 where something was refused or would answer otherwise.
     """
-    console = Terminal()
+    console = Terminal(stderr=as_json)
     results: list[tuple[Path, Rescued | None, str]] = []
     for file, folder in _files(path, out):
-        found, refusal = _one(file, folder, example or [], evaluate, source)
+        with console.status(f"Reading {file.name}") as status:
+            found, refusal = _one(
+                file, folder, example or [], evaluate, source,
+                lambda what, file=file: status.update(f"{file.name}: {what}"),
+            )  # fmt: skip
         results.append((file, found, refusal))
         if not as_json and not path.is_dir():
             _report(console, file, found, refusal)
@@ -81,12 +86,15 @@ def _files(path: Path, out: Path) -> list[tuple[Path, Path]]:
 
 
 def _one(
-    file: Path, folder: Path, examples: list[str], evaluate: bool, source: bool
-) -> tuple[Rescued | None, str]:
+    file: Path, folder: Path, examples: list[str], evaluate: bool, source: bool,
+    on_step: Callable[[str], None],
+) -> tuple[Rescued | None, str]:  # fmt: skip
     from mobilelab.rescue import rewrite
 
     try:
-        found = rewrite.rescue(file, folder, examples, evaluate=evaluate, sourced=source)
+        found = rewrite.rescue(
+            file, folder, examples, evaluate=evaluate, sourced=source, on_step=on_step
+        )
     except MobileLabError as error:
         return None, str(error)
     return found, found.refusal

@@ -71,6 +71,7 @@ def rescue(
     evaluate: bool = False,
     timed: bool = True,
     sourced: bool = False,
+    on_step: Callable[[str], None] = lambda what: None,
 ) -> Rescued:
     """Read a file, judge it, and write new ones that answer alike.
 
@@ -82,6 +83,7 @@ def rescue(
         evaluate: rewrite a file that was saved in training mode as it is in eval mode.
         timed: measure old and new in turn, about two seconds for each file.
         sourced: write Python source with the weights beside it, too.
+        on_step: told what is being made, for a progress bar.
 
     Returns:
         Refusals of the network or of an exporter stand in it.
@@ -99,13 +101,18 @@ def rescue(
     try:
         found.example = find(module, examples)
         if out is not None:
+            on_step("the old file's answers")
             job = _prepared(archive, found.example, inside, evaluate)
             for ending in endings:
+                on_step(ending)
                 found.outcomes.append(_made(job, ending, Path(out), timed))
             if sourced:
+                on_step("source")
                 found.outcomes.append(_written(job, Path(out)))
     except MobileLabError as error:
         found.refusal = str(error)
+    except OSError as error:
+        found.refusal = f"Cannot write into {out} ({error.strerror}); name another folder (--out)."
     return found
 
 

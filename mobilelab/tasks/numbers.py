@@ -135,7 +135,7 @@ class Regression(Task):
                 "candidate's (a complex one counts as two)."
             )
         allowed = torch.full_like(a, _spread(a))
-        ranks = {leaf.ndim for leaf in ours}
+        ranks = {leaf.ndim for leaf in ours if a.numel()} or {0}
         for axis in {1, -1} if ranks == {max(ranks)} and max(ranks) > 1 else ():
             indices = torch.cat([_along(leaf, axis).flatten() for leaf in ours])
             allowed = allowed.minimum(_spreads(a, indices)[indices])
