@@ -292,6 +292,16 @@ def test_what_cannot_be_written_is_one_sentence(run, tmp_path):
         commands._show(Terminal(), Report(model="m", versions=""), tmp_path / "taken/r.json", None)
 
 
+def test_the_picture_marks_faults_whose_answers_are_close():
+    rows = [Row(road=n, verdict="close", file=f"{n}.ptl", file_kb=k, times_eager=1.0 + k / 100)
+            for n, k in (("recipe", 7), ("lite", 16))]  # fmt: skip
+    report = Report(model="m", versions="", rows=rows)
+    assert "a fault" not in page.picture(report) and "for phones" in page.picture(report)
+    rows[0].reasons = [diagnosis.told("fold-bug", "a bias is lost")]
+    drawn = page.picture(report)
+    assert "a fault" in drawn and "for phones" in drawn and "file size (kB)" in drawn
+
+
 def test_expectations():
     good = Row(road="lite", verdict="same", file="a.ptl", file_kb=10)
     int8 = Row(road="fx-int8", verdict="close", exact=False, file="b.ptl", file_kb=3)

@@ -52,8 +52,9 @@ def advise(report: Report, budget: Budget) -> str:
         way = f" A way on: {first}" if first else ""
         return f"No file can be recommended ({limits}). The nearest is {near.road}: {why}.{way}"
     best = min(good, key=_order)
-    words = [f"Take {best.road} ({best.file}, {best.file_kb:.0f} kB): of {len(good)} files that "
-             f"meet the budget ({limits}) {_why(best, good)}."]  # fmt: skip
+    words = [f"Take {best.road} ({best.file}, {best.file_kb:.0f} kB): of {len(good)} "
+             f"that {'meets' if len(good) == 1 else 'meet'} the budget ({limits}) "
+             f"{_why(best, good)}."]  # fmt: skip
     smaller = [r for r in good if (r.file_kb or 0) < 0.7 * (best.file_kb or 0)]
     if smaller:
         small = min(smaller, key=lambda row: row.file_kb or math.inf)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import html
-import math
+import io
 
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from rich import box
 from rich.table import Table
 
-from mobilelab.check.advice import ON_PHONES
+from mobilelab.check.advice import GRAVE, ON_PHONES
 from mobilelab.check.diagnosis import Reason
 from mobilelab.check.results import Report, Row
 
@@ -84,7 +87,7 @@ table { border-collapse: collapse; width: 100%; } th, td { padding: .25rem .6rem
        border-bottom: 1px solid #ccc; vertical-align: top; } th.n, td.n { text-align: right; }
 tr.bad td { color: #a00000; font-weight: 600; } tr.no td { color: #555; }
 pre { background: #f2f2f2; padding: .5rem; overflow-x: auto; }
-svg { max-width: 100%; height: auto; }
+svg { min-width: 34rem; max-width: 100%; height: auto; }
 .table { overflow-x: auto; }
 @media (prefers-color-scheme: dark) { body { background: #161616; color: #eee; }
   pre { background: #2a2a2a; } tr.bad td { color: #ff9a9a; } tr.no td { color: #aaa; } }
@@ -145,39 +148,56 @@ def _reason(where: str, reason: Reason) -> str:
     return "".join(parts)
 
 
+#: What a file is drawn as, from the worst down: color, mark, and what that says.
+_KINDS = (
+    ("#d55e00", "X", "other answers, or a fault"),
+    ("#0072b2", "o", "for phones"),
+    ("#777777", "s", "for this computer"),
+)
+
+
+def _kind(row: Row) -> int:
+    if not row.usable or {reason.cause for reason in row.reasons} & GRAVE:
+        return 0
+    return 1 if row.file.endswith(ON_PHONES) else 2
+
+
 def picture(report: Report) -> str:
     """Size across, time over the network's own upward, as SVG; the table below says the same."""
     rows = [row for row in report.rows if row.file_kb and row.times_eager]
     if len(rows) < 2:
         return ""
-    xs = [math.log10(row.file_kb or 1) for row in rows]
-    ys = [math.log10(row.times_eager or 1) for row in rows]
-    width, height, edge = 800, 320, 50
-
-    def place(value: float, values: list[float], size: int) -> float:
-        low, high = min(values), max(values)
-        return edge + (size - 2 * edge) * ((value - low) / (high - low) if high > low else 0.5)
-
-    dots, labels = [], []
-    for row, x, y in zip(rows, xs, ys, strict=True):
-        left, top = place(x, xs, width), height - place(y, ys, height)
-        color = "#0072b2" if row.usable and row.file.endswith(ON_PHONES) else "#999999"
-        color = "#d55e00" if not row.usable else color
-        dots.append(
-            f"<circle cx='{left:.0f}' cy='{top:.0f}' r='5' fill='{color}'><title>"
-            f"{html.escape(row.road)}: {row.file_kb:.0f} kB, {row.times_eager:.2f}x</title>"
-            "</circle>"
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for kind, (color, mark, says) in enumerate(_KINDS):
+        own = [row for row in rows if _kind(row) == kind]
+        points = [row.file_kb or 1 for row in own], [row.times_eager or 1 for row in own]
+        if own:
+            axes.scatter(*points, c=color, marker=mark, label=says, zorder=3)
+    axes.set(xscale="log", yscale="log", xlabel="file size (kB)", ylabel="time over eager (x)")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.grid(alpha=0.3)
+    axes.margins(0.15)
+    written: list[tuple[float, float]] = []
+    for row in rows:
+        left, low = axes.transData.transform((row.file_kb or 1, row.times_eager or 1))
+        if all(abs(x - left) > 70 or abs(y - low) > 11 for x, y in written):  # else unreadable
+            written.append((left, low))
+            at = (row.file_kb or 1, row.times_eager or 1)
+            axes.annotate(row.road, at, (6, 3), textcoords="offset points", fontsize=9)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+    for part in figure.findobj():
+        part.set_clip_on(False)  # a clip is a reference by url()
+    content = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "mobilelab"}):
+        figure.savefig(
+            content, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
         )
-        if all(abs(x - left) > 90 or abs(y - top) > 12 for x, y in labels):  # else unreadable
-            labels.append((left, top))
-            dots.append(
-                f"<text x='{left + 8:.0f}' y='{top + 4:.0f}' font-size='11' fill='currentColor'>"
-                f"{html.escape(row.road)}</text>"
-            )
+    drawn = content.getvalue()
     return (
-        f"<svg viewBox='0 0 {width + 60} {height}' role='img' aria-label='Size and time of each "
-        "file; the table below holds the same figures.'>"
-        f"<text x='{width // 2}' y='{height - 8}' font-size='12' fill='currentColor'>file size, "
-        "small to large (log)</text><text x='4' y='14' font-size='12' fill='currentColor'>time "
-        f"over eager, log; blue: for phones, orange: other answers</text>{''.join(dots)}</svg>"
+        "<div class='table' role='img' aria-label='Size and time of each file; the table below "
+        f"holds the same figures.'>{drawn[drawn.index('<svg') :]}</div>"
     )
