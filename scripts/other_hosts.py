@@ -4,15 +4,18 @@
 with a clock that runs five times slower, with one that runs five times faster (both with a seeded
 jitter of 30 %, see ``mobilelab.measure.Clock``), and with everything on one core, beside a busy
 loop. None of it may change an output that is compared. Cells tagged ``skip-when-quick`` are left
-out unless ``--whole`` is given. Exit status 1 if any run fails.
+out unless ``--whole`` is given. Each host works on a copy of the notebooks and tests of its own,
+because the chapters write files beside themselves. Exit status 1 if any run fails.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -26,15 +29,26 @@ SLOW, FAST, BUSY = "five times slower", "five times faster", "one core, and that
 CLOCKS = {SLOW: {CLOCK: "5,0.3"}, FAST: {CLOCK: "0.2,0.3"}, BUSY: {}}
 
 
-def start(host: str, notebooks: list[Path], whole: bool) -> subprocess.Popen[str]:
+def copied(folder: Path) -> Path:
+    """A copy of what git knows of the project, as it lies here; gives the folder."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, folder / name)
+    return folder
+
+
+def start(host: str, folder: Path, notebooks: list[Path], whole: bool) -> subprocess.Popen[str]:
     """nbval on the notebooks, as on that host; the busy one keeps to the first core."""
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"]
     command += [] if whole else ["--quick-notebooks"]
     core = {min(os.sched_getaffinity(0))}
     return subprocess.Popen(
         [*command, *map(str, notebooks)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **CLOCKS[host]},
+        cwd=copied(folder),
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder), **CLOCKS[host]},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -53,8 +67,11 @@ def main() -> int:
     found = [sorted((ROOT / "notebooks").glob(f"{name}_*.ipynb")) for name in options.chapters]
     if not all(found):
         parser.error(f"there is no chapter of one of these numbers: {' '.join(options.chapters)}")
-    notebooks = [path for paths in found for path in paths]
-    runs = {host: start(host, notebooks, options.whole) for host in CLOCKS}
+    notebooks = [path.relative_to(ROOT) for paths in found for path in paths]
+    folders = {host: Path(tempfile.mkdtemp(prefix="mobilelab-host-")) for host in CLOCKS}
+    runs = {
+        host: start(host, folder, notebooks, options.whole) for host, folder in folders.items()
+    }
     loop = subprocess.Popen(
         [sys.executable, "-c", "while True: pass"],
         preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
@@ -69,6 +86,8 @@ def main() -> int:
     finally:
         for process in (loop, *runs.values()):
             process.kill()
+        for folder in folders.values():
+            shutil.rmtree(folder, ignore_errors=True)
     console.print(table)
     return int(any(run.returncode for run in runs.values()))
 

@@ -9,10 +9,14 @@ from filelock import FileLock
 from mobilelab import datasets, measure, models, runtimes
 from mobilelab.jupyter.kernels import client
 from mobilelab.recipes import variants
+from mobilelab.runtimes import libraries
 
 # How long an example takes says something about the host, nothing about the code.
 hypothesis.settings.register_profile("any host", deadline=None)
 hypothesis.settings.load_profile("any host")
+
+# Some tests import torchao or ExecuTorch themselves, others define operators.
+libraries.keep_operators()
 
 # Submissions are for the grader, not for nbval; the hostile ones have a conftest.py of their own.
 collect_ignore = ["attacks", "tiny"]

@@ -426,3 +426,16 @@ def test_calibration_keeps_the_extremes(built, data, reference):
     """With the quantizer's own moving average the error was 0.14 (chapter 08)."""
     error = compare(reference, built["litert-int8"].predict(data.test.images)).rel_l2
     assert 1e-3 < error < 0.05
+
+
+def test_an_operator_that_gets_an_overload_keeps_its_address():
+    """Else torch.jit.script takes whatever comes to lie there for the operator."""
+    table = torch.jit._builtins._get_builtin_table()
+    library = torch.library.Library("mobilelab_tests", "DEF")
+    library.define("one(Tensor x) -> Tensor")
+    packet = torch.ops.mobilelab_tests.one
+    address = id(packet._op)
+    library.define("one.more(Tensor x, int y) -> Tensor")
+    assert id(packet._op) != address and table[address] == "mobilelab_tests::one"
+    appends = [[].append for _ in range(10_000)]
+    assert not [method for method in appends if id(method) in table]

@@ -81,6 +81,7 @@ def imported(module: str, runtime: str, extra: str) -> ModuleType:
     Raises:
         MissingRuntimeError: if it is not installed.
     """
+    keep_operators()
     try:
         with quiet():
             return importlib.import_module(module)
@@ -89,3 +90,26 @@ def imported(module: str, runtime: str, extra: str) -> ModuleType:
             f"{runtime} is not installed here ({error}); make runtimes in the course's folder "
             f"brings it (without make: pip install -c constraints.txt -e '.[{extra}]')."
         ) from error
+
+
+def keep_operators() -> None:
+    """Keep every operator alive that ``torch.jit.script`` knows by its address, from now on.
+
+    Its table of builtins (``torch/jit/_builtins.py``) has ``id(function)`` for a key. When a library
+    defines a further overload of an operator, as ExecuTorch and torchao do while they are imported,
+    ``torch._ops._refresh_packet`` drops the old function and its key stays. Whatever gets that
+    address next is taken for the operator: of a healthy ``Conv2d``, whose padding is a list, torch
+    2.12.1 then says "builtin cannot be used as a value". Call it before such a library is imported.
+    """
+    builtins = importlib.import_module("torch.jit._builtins")
+    register = builtins._register_builtin
+    if getattr(register, "alive", None) is not None:
+        return
+    alive = []
+
+    def registered(function, operator):
+        alive.append(function)
+        register(function, operator)
+
+    registered.alive = alive
+    builtins._register_builtin = registered
