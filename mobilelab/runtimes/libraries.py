@@ -95,11 +95,12 @@ def imported(module: str, runtime: str, extra: str) -> ModuleType:
 def keep_operators() -> None:
     """Keep every operator alive that ``torch.jit.script`` knows by its address, from now on.
 
-    Its table of builtins (``torch/jit/_builtins.py``) has ``id(function)`` for a key. When a library
-    defines a further overload of an operator, as ExecuTorch and torchao do while they are imported,
-    ``torch._ops._refresh_packet`` drops the old function and its key stays. Whatever gets that
-    address next is taken for the operator: of a healthy ``Conv2d``, whose padding is a list, torch
-    2.12.1 then says "builtin cannot be used as a value". Call it before such a library is imported.
+    Its table of builtins (``torch/jit/_builtins.py``) has ``id(function)`` for a key. When a
+    library defines a further overload of an operator, as ExecuTorch and torchao do while they are
+    imported, ``torch._ops._refresh_packet`` drops the old function and its key stays. Whatever
+    gets that address next is taken for the operator: of a healthy ``Conv2d``, whose padding is a
+    list, torch 2.12.1 then says "builtin cannot be used as a value". Call it before such a library
+    is imported.
     """
     builtins = importlib.import_module("torch.jit._builtins")
     register = builtins._register_builtin
