@@ -69,9 +69,7 @@ def main() -> int:
         parser.error(f"there is no chapter of one of these numbers: {' '.join(options.chapters)}")
     notebooks = [path.relative_to(ROOT) for paths in found for path in paths]
     folders = {host: Path(tempfile.mkdtemp(prefix="mobilelab-host-")) for host in CLOCKS}
-    runs = {
-        host: start(host, folder, notebooks, options.whole) for host, folder in folders.items()
-    }
+    runs = {host: start(host, folder, notebooks, options.whole) for host, folder in folders.items()}
     loop = subprocess.Popen(
         [sys.executable, "-c", "while True: pass"],
         preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),

@@ -103,7 +103,7 @@ def keep_operators() -> None:
     is imported.
     """
     builtins = importlib.import_module("torch.jit._builtins")
-    register = builtins._register_builtin
+    register = vars(builtins)["_register_builtin"]
     if getattr(register, "alive", None) is not None:
         return
     alive = []
@@ -113,4 +113,4 @@ def keep_operators() -> None:
         register(function, operator)
 
     registered.alive = alive
-    builtins._register_builtin = registered
+    vars(builtins)["_register_builtin"] = registered
