@@ -16,6 +16,7 @@ from torch.ao import quantization as tq
 
 from mobilelab import models
 from mobilelab.course.checks import (
+    NOTHING_RETURNED,
     Case,
     ch00,
     ch01,
@@ -212,6 +213,11 @@ def test_a_forgotten_return_is_told_as_one(chapter, task):
     check = CHECKS[chapter][task](lambda *args, **kwargs: None)
     assert not check.passed and check.outcomes
     assert "not done yet" not in repr(check)
+    first = next(outcome for outcome in check.outcomes if not outcome.ok)
+    if task == "export":  # which is to save a file, and to return nothing
+        assert "saved no file" in repr(check)
+    else:
+        assert first.hint == NOTHING_RETURNED, repr(check)
 
 
 def test_a_forgotten_return_is_hinted_at():

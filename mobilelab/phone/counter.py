@@ -25,7 +25,7 @@ class Cost:
     """Products that these added up: 4 for an FMLA on four lanes, 1 for a scalar one."""
     spread: float
     """Largest relative distance of a repetition's instructions from their median. Repetitions on
-    one phone; int8 counts were seen to differ by 0.5 % with what had run on the phone before."""
+    one phone; int8 counts were seen to differ by 2 % with what had run on the phone before."""
     cpu: str
     inferences: int
     """Inferences over which the figures are an average, in each repetition."""

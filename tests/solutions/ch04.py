@@ -46,7 +46,8 @@ def right_mobile(model, example):
 
 
 def right_mobile_2(model, example):
-    return optimize_for_mobile(torch.jit.freeze(torch.jit.trace(model.eval(), example)))
+    calm = copy.deepcopy(model).eval()
+    return optimize_for_mobile(torch.jit.freeze(torch.jit.trace(calm, example)))
 
 
 def wrong_mobile_1(model, example):  # the recipe
@@ -75,6 +76,18 @@ def wrong_mobile_5(model, example):  # takes the caller's model apart
         for part in (model.widen, model.depthwise):
             torch.ao.quantization.fuse_modules(part, ["0", "1", "2"], inplace=True)
     return optimize_for_mobile(torch.jit.trace(model, example))
+
+
+def wrong_mobile_6(model, example):  # changes the caller's mode
+    return optimize_for_mobile(torch.jit.script(model.eval()))
+
+
+def wrong_mobile_7(model, example):  # spoils the caller's weights
+    module = optimize_for_mobile(torch.jit.script(copy.deepcopy(model).eval()))
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(0)
+    return module
 
 
 # --- 04.3, check_guard ---
@@ -122,6 +135,43 @@ def wrong_guard_4(module, channels):  # forgets the element type
     def call(x):
         if x.ndim != 4 or x.shape[1] != channels:
             raise ValueError("wrong input")
+        return module(x)
+
+    return call
+
+
+def _refuses(wrong):
+    """A guard that refuses what ``wrong(x, channels)`` says."""
+
+    def guarded(module, channels):
+        def call(x):
+            if wrong(x, channels):
+                raise ValueError("wrong input")
+            return module(x)
+
+        return call
+
+    return guarded
+
+
+wrong_guard_5 = _refuses(  # lets too few channels through
+    lambda x, channels: x.ndim != 4 or x.shape[1] > channels or x.dtype != torch.float32
+)
+wrong_guard_6 = _refuses(  # knows one number of channels only
+    lambda x, channels: x.ndim != 4 or x.shape[1] != 1 or x.dtype != torch.float32
+)
+wrong_guard_7 = _refuses(  # a list of what is wrong
+    lambda x, channels: x.ndim != 4 or x.shape[1] != channels or x.dtype == torch.float64
+)
+wrong_guard_8 = _refuses(  # a clip gets through
+    lambda x, channels: x.ndim < 4 or x.shape[1] != channels or x.dtype != torch.float32
+)
+
+
+def wrong_guard_9(module, channels):  # says nothing
+    def call(x):
+        if x.ndim != 4 or x.shape[1] != channels or x.dtype != torch.float32:
+            raise ValueError
         return module(x)
 
     return call

@@ -100,3 +100,28 @@ def wrong_first_screen_5(inputs, scores, seen_inputs, seen_scores):
     if seen_inputs.shape != inputs.shape or not (seen_inputs - inputs).abs().max() <= 1e-5:
         return "preprocessing"
     return "ok" if (seen_scores - scores).norm() / scores.norm() <= 0.2 else "model"
+
+
+def wrong_first_screen_6(inputs, scores, seen_inputs, seen_scores):
+    one_shape = seen_inputs.shape[1:] == inputs.shape[1:]
+    if not one_shape or not (seen_inputs - inputs).abs().max() <= 1e-5:
+        return "preprocessing"  # one image is repeated for three
+    if seen_scores.shape != scores.shape:
+        return "model"
+    return "ok" if (seen_scores - scores).norm() / scores.norm() <= 1e-2 else "model"
+
+
+def wrong_first_screen_7(inputs, scores, seen_inputs, seen_scores):
+    if seen_inputs.shape != inputs.shape or not torch.allclose(seen_inputs, inputs, atol=1e-5):
+        return "preprocessing"  # rtol is added to the bound
+    if seen_scores.shape != scores.shape:
+        return "model"
+    return "ok" if (seen_scores - scores).norm() / scores.norm() <= 1e-2 else "model"
+
+
+def wrong_first_screen_8(inputs, scores, seen_inputs, seen_scores):
+    if seen_inputs.shape != inputs.shape or not (seen_inputs - inputs).abs().max() <= 1e-5:
+        return "preprocessing"
+    if seen_scores.shape != scores.shape:
+        return "model"  # and then divides by what was seen
+    return "ok" if (seen_scores - scores).norm() / seen_scores.norm() <= 1e-2 else "model"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from mobilelab.core.trees import identical
 from mobilelab.course.checks import Case, Check, verify
 from mobilelab.course.checks.doorbell import doorbell, residual
 
@@ -117,10 +118,18 @@ def _count(to_mobile: ToMobile, kind: str) -> int:
     return sum(node.kind() == kind for node in module.inlined_graph.nodes())
 
 
-def _norms_after(to_mobile: ToMobile) -> int:
-    model = doorbell()
+def _changed(to_mobile: ToMobile) -> str:
+    """What exporting did to the model that it was given, in training mode."""
+    model = doorbell().train()
+    before = copy.deepcopy(model)
     to_mobile(model, _inputs()[:1])
-    return sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    if [type(part) for part in model.modules()] != [type(part) for part in before.modules()]:
+        return "other layers"
+    if not identical(before.state_dict(), model.state_dict()):
+        return "other weights or statistics"
+    if [part.training for part in model.modules()] != [part.training for part in before.modules()]:
+        return "another mode"
+    return "nothing"
 
 
 def check_mobile(to_mobile: ToMobile) -> Check:
@@ -165,15 +174,15 @@ def check_mobile(to_mobile: ToMobile) -> Check:
                 0.0,
                 "If the first case is wrong too, mend that first. Then: a trace records what "
                 "happens in the mode that the model is in, and in training mode BatchNorm uses "
-                "the statistics of the batch; call model.eval() before you trace.",
+                "the statistics of the batch; trace a copy that is in eval mode.",
                 tolerance=1e-4,
             ),
             Case(
-                "doorbell: BatchNorms of the model that you were given",
-                lambda: _norms_after(to_mobile),
-                3,
-                "fuse_modules(..., inplace=True) has taken the caller's model apart; work on "
-                "copy.deepcopy(model).",
+                "doorbell in training mode: what changed in the model that you were given",
+                lambda: _changed(to_mobile),
+                "nothing",
+                "model.eval() and fuse_modules(..., inplace=True) act on the caller's model, and "
+                "so does training mode on BatchNorm's statistics; work on copy.deepcopy(model).",
             ),
         ],
     )
@@ -182,62 +191,81 @@ def check_mobile(to_mobile: ToMobile) -> Check:
 # --- exercise 04.3 ------------------------------------------------------------------------
 
 
-def _outcome(guarded: Guarded, x: Tensor) -> str:
-    call = guarded(lambda image: 2 * image.flatten(1)[:, :2], 1)
+def _module(image: Tensor) -> Tensor:
+    """Stands for an optimized module: it takes whatever it is given."""
+    return 2 * image.flatten(1)[:, :2]
+
+
+def _outcome(guarded: Guarded, x: Tensor, channels: int = 1) -> str:
     try:
-        call(x)
-    except ValueError:
-        return "ValueError"
+        guarded(_module, channels)(x)
+    except ValueError as error:
+        return "ValueError" if str(error) else "a ValueError that says nothing"
     return "an answer"
+
+
+#: Name, input, channels, hint of what must be refused.
+_REFUSED = (
+    (
+        "three channels instead of one", torch.zeros(1, 3, 4, 4), 1,
+        "The kernel will not notice a wrong number of channels, so you must: x.shape[1].",
+    ),
+    (
+        "one channel instead of three", torch.zeros(1, 1, 4, 4), 3,
+        "Too few channels are the dangerous direction: the kernel reads memory that is not the "
+        "image's. Compare with channels, whatever it is, and in both directions.",
+    ),
+    (
+        "float64", torch.zeros(1, 1, 4, 4, dtype=torch.float64), 1,
+        "XNNPACK computes in float32 only: compare x.dtype with torch.float32.",
+    ),
+    (
+        "uint8, as a camera gives it", torch.zeros(1, 1, 4, 4, dtype=torch.uint8), 1,
+        "Let float32 through and nothing else; a list of what is wrong is never complete.",
+    ),
+    (
+        "no batch axis", torch.zeros(1, 4, 4), 1,
+        "(1, 4, 4) has a 4 where the channels should be, or may have a 1 by accident: "
+        "check x.ndim == 4 before you look at x.shape[1].",
+    ),
+    (
+        "no batch axis, but axis 1 has the right length", torch.zeros(4, 1, 4), 1,
+        "x.shape[1] is only the channel axis if there are four axes: check x.ndim == 4.",
+    ),
+    (
+        "five axes", torch.zeros(1, 1, 4, 4, 4), 1,
+        "A batch of clips has five axes and is no batch of images: check x.ndim == 4.",
+    ),
+)  # fmt: skip
 
 
 def check_guard(guarded: Guarded) -> Check:
     """Exercise 04.3: ``guarded(module, channels)`` refuses what a packed conv would swallow."""
     good = torch.arange(7 * 16, dtype=torch.float32).view(7, 1, 4, 4)
+    photo = torch.arange(48, dtype=torch.float32).view(1, 3, 4, 4)
 
-    def passed(x: Tensor) -> Tensor | str:
-        answer = guarded(lambda image: 2 * image.flatten(1)[:, :2], 1)(x)
+    def passed(x: Tensor, channels: int) -> Tensor | str:
+        answer = guarded(_module, channels)(x)
         return "nothing: the inner function returns None" if answer is None else answer
 
+    right = (
+        ("one right image gets the module's answer", good[:1], 1,
+         "The inner function must return what module(x) returns, unchanged."),
+        ("seven right images get the module's answers", good, 1,
+         "The batch size is free; compare x.shape[1] with channels, not the whole shape."),
+        ("three channels where three are right", photo, 3,
+         "Compare with channels, the argument, not with 1."),
+    )  # fmt: skip
     return verify(
         "Exercise 04.3",
         [
-            Case(
-                "one right image gets the module's answer",
-                lambda: passed(good[:1]),
-                torch.tensor([[0.0, 2.0]]),
-                "The inner function must return what module(x) returns, unchanged.",
+            *(
+                Case(name, lambda x=x, c=c: passed(x, c), _module(x), hint)
+                for name, x, c, hint in right
             ),
-            Case(
-                "seven right images get the module's answers",
-                lambda: passed(good),
-                2 * good.flatten(1)[:, :2],
-                "The batch size is free; compare x.shape[1] with channels, not the whole shape.",
-            ),
-            Case(
-                "three channels instead of one",
-                lambda: _outcome(guarded, torch.zeros(1, 3, 4, 4)),
-                "ValueError",
-                "The kernel will not notice a wrong number of channels, so you must: x.shape[1].",
-            ),
-            Case(
-                "float64",
-                lambda: _outcome(guarded, good[:1].double()),
-                "ValueError",
-                "XNNPACK computes in float32 only: compare x.dtype with torch.float32.",
-            ),
-            Case(
-                "no batch axis",
-                lambda: _outcome(guarded, good[0]),
-                "ValueError",
-                "(1, 4, 4) has a 4 where the channels should be, or may have a 1 by accident: "
-                "check x.ndim == 4 before you look at x.shape[1].",
-            ),
-            Case(
-                "no batch axis, but axis 1 has the right length",
-                lambda: _outcome(guarded, torch.zeros(4, 1, 4)),
-                "ValueError",
-                "x.shape[1] is only the channel axis if there are four axes: check x.ndim == 4.",
+            *(
+                Case(name, lambda x=x, c=c: _outcome(guarded, x, c), "ValueError", hint)
+                for name, x, c, hint in _REFUSED
             ),
         ],
     )

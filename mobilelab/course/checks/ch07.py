@@ -41,6 +41,7 @@ def check_first_screen(first_screen: Callable[[Tensor, Tensor, Tensor, Tensor], 
     """07.2: what an app's first screen says about recorded and seen tensors."""
     generator = torch.Generator().manual_seed(7)
     inputs = torch.rand(3, 1, 8, 8, generator=generator)
+    inputs[0, 0, 1, 1] = 1.8
     scores = 10 * torch.rand(3, 4, generator=generator)
     off = torch.zeros_like(scores)
     off[0, 0] = 1.0
@@ -51,7 +52,8 @@ def check_first_screen(first_screen: Callable[[Tensor, Tensor, Tensor, Tensor], 
     doubled[2, 3] *= 2
     one_pixel = inputs.clone()
     one_pixel[2, 0, 7, 7] += 1e-3
-    slightly, no_number = inputs.clone(), inputs.clone()
+    slightly, nudged, no_number = inputs.clone(), inputs.clone(), inputs.clone()
+    nudged[0, 0, 1, 1] += 2e-5
     slightly[1, 0, 2, 3] += 1.5e-5
     no_number[0, 0, 0, 0] = math.nan
     cases = (
@@ -82,6 +84,10 @@ def check_first_screen(first_screen: Callable[[Tensor, Tensor, Tensor, Tensor], 
          "Every comparison with nan is false, so `error > bound` lets it through."),
         ("large scores, small relative error", inputs, scores + 0.001 * scores.norm() * off, "ok",
          "The bound is relative: the norm of the difference over the norm of what was recorded."),
+        ("a large value, by a little more than the bound", nudged, scores, "preprocessing",
+         "torch.allclose adds a share of the value to the bound unless rtol=0; 1e-5 is meant."),
+        ("scores that are 1.005 hundredths larger", inputs, scores * 1.01005, "model",
+         "Divide by the norm of what was recorded, not of what was seen."),
         ("another shape", inputs[:, :, :4], scores, "preprocessing",
          "Compare the shapes before the numbers; subtracting other shapes raises or repeats."),
     )  # fmt: skip
@@ -95,6 +101,14 @@ def check_first_screen(first_screen: Callable[[Tensor, Tensor, Tensor, Tensor], 
                 hint,
             )
             for name, seen, got, expected, hint in cases
+        ]
+        + [
+            Case(
+                "one image for three that are alike",
+                lambda: first_screen(inputs[:1].repeat(3, 1, 1, 1), scores, inputs[:1], scores),
+                "preprocessing",
+                "Compare the shapes before the numbers: torch repeats one image to subtract it.",
+            )
         ],
     )
 

@@ -141,16 +141,17 @@ def zeros(rows: Sequence[tuple[float, float, float, float]], accuracy: float) ->
     return fig
 
 
-def bars(panels: Mapping[str, Mapping[str, float]]) -> Picture:
+def bars(panels: Mapping[str, Mapping[str, float]], one_scale: bool = False) -> Picture:
     """Horizontal bars, one panel for each quantity, each bar with its value beside it.
 
     Args:
         panels: for each label of a quantity, its values by name; the names of the first panel
             and their order hold for all.
+        one_scale: all panels have the same quantity, so bars are to be compared across them.
     """
     names = list(next(iter(panels.values())))
     fig = figure(3.5 + 2.2 * len(panels), 0.8 + 0.28 * len(names))
-    axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    axes = fig.subplots(1, len(panels), sharex=one_scale, sharey=True, squeeze=False)[0]
     for ax, color, (label, values) in zip(axes, PALETTE, panels.items(), strict=False):
         drawn = ax.barh(range(len(names)), [values[name] for name in names], color=color)
         ax.bar_label(drawn, fmt="%.3g", padding=3, fontsize=8)
