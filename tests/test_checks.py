@@ -27,6 +27,7 @@ from mobilelab.course.checks import (
     ch06,
     ch07,
     ch08,
+    ch10,
     verify,
 )
 from mobilelab.grading.tasks import compare
@@ -107,6 +108,11 @@ CHECKS = {
         "shares": lambda s: ch08.check_shares(s(RUNS), RUNS),
         "door": ch08.check_door,
         "port": ch08.check_port,
+    },
+    "ch10": {
+        "lost": ch10.check_lost,
+        "layer": ch10.check_layer,
+        "signed": ch10.check_signed,
     },
 }
 #: Counts as chapter 07 makes them: instructions, those that multiply, products.

@@ -94,12 +94,14 @@ def _pack(arguments: tuple[Any, ...]) -> list[Any]:
 
 
 def _unpack(arguments: list[Any]) -> list[Any]:
-    return [
-        Net(a["net"], a["arguments"], a["state"], a["training"]).build()
-        if isinstance(a, dict) and "net" in a
-        else a
-        for a in arguments
-    ]
+    return [_argument(a) for a in arguments]
+
+
+def _argument(a: Any) -> Any:
+    """What a function is called with: a network is built, a file is its bytes."""
+    if isinstance(a, dict) and "net" in a:
+        return Net(a["net"], a["arguments"], a["state"], a["training"]).build()
+    return a.content if isinstance(a, File) else a
 
 
 def to_message(ask: Ask) -> tuple[dict[str, Any], list[bytes]]:
