@@ -34,7 +34,7 @@ from mobilelab.recipes import training
 HOME = "/home/maria/apps"
 LIBRARIES = "/home/maria/venv/lib/python3.8/site-packages"
 
-READER = '''
+READER = """
 import torch
 from torch import nn
 
@@ -75,7 +75,7 @@ class Reader(nn.Module):
         x = self.last(self.blocks(self.first(self.quant(x))))
         x = self.drop(torch.flatten(self.pool(x), 1))
         return self.dequant(self.scores(x))
-'''
+"""  # noqa: E501
 
 GAUGE = '''
 import torch
@@ -102,7 +102,7 @@ class Gauge(nn.Module):
         y = self.nc(self.c(self.rb(self.nb(self.b(x)))))
         x = self.add.add(x, y)
         return self.dequant(self.f(self.drop(x.mean([2, 3]))))
-'''
+'''  # noqa: E501
 
 
 def lost(name: str, text: str) -> types.ModuleType:
@@ -223,9 +223,7 @@ def gauges() -> Iterator[Path]:
     """Six files with six histories."""
     x = torch.randn(64, 1, 16, 16)
     triples = [["a", "na", "ra"], ["b", "nb", "rb"], ["c", "nc"]]
-    yield save(
-        optimize_for_mobile(torch.jit.script(gauge(1, 12, 3, 2.5))), "found_gauge_a.ptl"
-    )
+    yield save(optimize_for_mobile(torch.jit.script(gauge(1, 12, 3, 2.5))), "found_gauge_a.ptl")
     yield save(
         optimize_for_mobile(torch.jit.script(int8(fused(gauge(2, 10, 4), triples), x))),
         "found_gauge_b.ptl",

@@ -129,7 +129,8 @@ def test_what_is_no_rescue_gets_nothing(assignment, sandbox, monkeypatch, turn):
 def test_somebody_elses_file_gets_nothing(assignment, sandbox, monkeypatch):
     other = """
 theirs = torch.jit.load(str(datasets.verified("found_gauge_a.ptl")))
-torch.jit.trace(PlainInt8(theirs), torch.zeros(1, 1, 16, 16))._save_for_lite_interpreter("rescued.ptl")
+new = torch.jit.trace(PlainInt8(theirs), torch.zeros(1, 1, 16, 16))
+new._save_for_lite_interpreter("rescued.ptl")
 """
     mine = {**INT8, "found": "found_gauge_f.ptl"}
     result = graded(assignment, sandbox, monkeypatch, other.strip(), parameters=mine)

@@ -33,7 +33,12 @@ class Pocket(nn.Module):
     """16x16 pictures (n, 1, 16, 16) to a few numbers, with a sum in its middle."""
 
     def __init__(
-        self, width: int = 6, outputs: int = 3, bound: float = 0.0, stride: int = 2, drop: float = 0.2
+        self,
+        width: int = 6,
+        outputs: int = 3,
+        bound: float = 0.0,
+        stride: int = 2,
+        drop: float = 0.2,
     ) -> None:
         super().__init__()
         self.a, self.na = nn.Conv2d(1, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
@@ -199,7 +204,7 @@ def layer_cases(name, net):
     ask, answer = Call("unpacked", (saved(net, "packed"),)), layers_of(net)
     return [
         Case(f"{name}: how many layers", ask, len(answer), SEVERAL, pick=len, weight=0),
-        Case(f"{name}: kinds, weights and biases", ask, [one[:3] for one in answer], STATE, 1e-4,
+        Case(f"{name}: kinds, weights, biases", ask, [one[:3] for one in answer], STATE, 1e-4,
              pick=lambda r: [one[:3] for one in r], weight=2),
         Case(f"{name}: bounds", ask, [one[3:] for one in answer], BOUND, 1e-6,
              pick=lambda r: [one[3:] for one in r]),
@@ -212,7 +217,7 @@ def unpack(p):
 
 WRAPS = (
     "uint8 has no -128, and int8 has no 200: q.to(torch.int8) turns 200 into -56 before you "
-    "subtract. Widen first (.int()), subtract 128, then .to(torch.int8). The zero point moves along."
+    "subtract. Widen first (.int()), subtract 128, then .to(torch.int8). The zero point moves, too."
 )
 PADDING = (
     "What stands around a picture is the number 0.0. Among int8 numbers that is the zero point, "

@@ -49,7 +49,7 @@ def wrong_layer_3(x, state):  # stride and padding exchanged
 
 
 def wrong_layer_4(x, state):  # knows convolutions only
-    weight, bias, stride, padding, dilation, groups, low, high = state
+    _weight, _bias, _stride, _padding, _dilation, _groups, _low, _high = state
     return right_layer(x, state)
 
 
