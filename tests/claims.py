@@ -53,6 +53,14 @@ CLAIMS: dict[str, dict[str, str]] = {
         "cell-034": "slower.low > 20",
         "cell-049": "measure.accuracy(answers, test.labels) >= 0.97",
     },
+    "10_rescue": {
+        "cell-037": "pte.stat().st_size < 1.2 * files[1].stat().st_size",
+        "cell-045": "off.max() <= 1 and (off == 0).float().mean() > 0.99",
+        "cell-061": (
+            "new.path.stat().st_size < 1.2 * old.path.stat().st_size"
+            " and {'qint8', 'qint32'} == set(new.inspect().dtypes) and not new.inspect().operators"
+        ),
+    },
 }
 
 

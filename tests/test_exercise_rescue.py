@@ -35,7 +35,7 @@ def unpacked(content):
     return [(kind, weight, None, None, None) for kind, weight, *_ in kept(content)]""",
     },
     "shift": {
-        "the cast first, and no shift of the zero point": """
+        "a cast in place of the shift": """
 def shifted(q, zero):
     return q.to(torch.int8), zero
 def int8_conv(q, *rest):

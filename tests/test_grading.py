@@ -43,6 +43,7 @@ from mobilelab.grading import (
     feedback,
     framing,
     lms,
+    questions,
     sandbox,
     scorer,
     serialize,
@@ -56,6 +57,13 @@ from mobilelab.grading.submissions import find
 from mobilelab.grading.tasks import compare
 
 # --- plain data -------------------------------------------------------------------------------
+
+
+def test_a_file_among_the_arguments_arrives_as_bytes():
+    ask = questions.Call("size", (b"PK\x03", 2))
+    names = {"size": lambda content, times: (type(content).__name__, len(content) * times)}
+    assert questions.answer(names, *questions.to_message(ask)) == ("bytes", 6)
+
 
 NUMBERS = st.integers(-(2**60), 2**60) | st.floats(allow_nan=False)
 

@@ -216,8 +216,8 @@ def unpack(p):
 
 
 WRAPS = (
-    "uint8 has no -128, and int8 has no 200: q.to(torch.int8) turns 200 into -56 before you "
-    "subtract. Widen first (.int()), subtract 128, then .to(torch.int8). The zero point moves, too."
+    "int8 has no 200: q.to(torch.int8) alone reads the same eight bits as -56. Take 128 off every "
+    "number, as .int() first and .to(torch.int8) last, and off the zero point, too."
 )
 PADDING = (
     "What stands around a picture is the number 0.0. Among int8 numbers that is the zero point, "

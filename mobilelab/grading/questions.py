@@ -58,9 +58,10 @@ class Net:
 class Call:
     """Ask: call ``name`` with ``args``; ``then`` calls what it returned with more arguments.
 
-    Every call of the chain gets fresh copies, so a function that writes into its arguments
-    harms only itself. ``back`` returns the arguments after the call instead of its value; of a
-    network a dict with ``training`` (of each of its modules), ``state`` and ``hooks`` (how many).
+    Bytes among the arguments arrive as bytes. Every call of the chain gets fresh copies, so a
+    function that writes into its arguments harms only itself. ``back`` returns the arguments after
+    the call instead of its value; of a network a dict with ``training`` (of each of its modules),
+    ``state`` and ``hooks`` (how many).
     """
 
     name: str

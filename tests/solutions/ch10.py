@@ -65,7 +65,7 @@ def right_signed(x):
     return numbers, scales.float().view(shape), zeros.view(shape) - shift
 
 
-def wrong_signed_1(x):  # the cast comes first... and the zero point stays
+def wrong_signed_1(x):  # a cast is no shift
     return x.int_repr().to(torch.int8), x.q_scale(), x.q_zero_point()
 
 
