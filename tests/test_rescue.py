@@ -620,6 +620,19 @@ def test_the_command_on_a_folder_fails_where_something_was_refused(tmp_path):
     assert CliRunner().invoke(app, ["rescue", str(tmp_path / "out")]).exit_code == 1
 
 
+def test_the_command_makes_one_kind_of_file_only(tmp_path):
+    folder = tmp_path / "app"
+    folder.mkdir()
+    FOUND["optional left out"].save(folder, "m")
+    options = ["--example", "2x4", "--out", str(tmp_path / "out"), "--ending", ".pte"]
+    done = CliRunner().invoke(app, ["rescue", str(folder), *options])
+    assert done.exit_code == 0, done.output
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["m.pte"]
+    assert ".pte" in done.output and ".tflite" not in done.output
+    done = CliRunner().invoke(app, ["rescue", str(folder), "--ending", ".onnx"])
+    assert done.exit_code == 2 and ".onnx cannot be made" in done.output
+
+
 def test_the_readme_says_how_many_kinds_there_are():
     text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
     through = sum(not one.refused for one in FOUND.values())

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Endings that TorchScript files have in the wild.
 FOUND = (".pt", ".ptl", ".pth", ".jit", ".ts", ".ff", ".torchscript")
+#: Endings of the new files.
+MADE = (".pte", ".tflite")
 
 
 def rescue(
@@ -33,6 +35,10 @@ def rescue(
         typer.Option(help="Shape of an input, 1x3x224x224 or 1x20:int64; once for each tensor."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the new files.")] = Path("out/rescue"),
+    ending: Annotated[
+        list[str] | None,
+        typer.Option(help="Make this kind of file only, .pte or .tflite; both if left out."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     evaluate: Annotated[
         bool, typer.Option("--eval", help="Rewrite a file saved in training mode in eval mode.")
@@ -46,11 +52,15 @@ def rescue(
     Exit status 1 where something was refused or would answer otherwise.
     """
     console = Terminal(stderr=as_json)
+    endings = tuple(dict.fromkeys(ending or MADE))
+    for one in endings:
+        if one not in MADE:
+            raise typer.BadParameter(f"{one} cannot be made; choose from {', '.join(MADE)}.")
     results: list[tuple[Path, Rescued | None, str]] = []
     for file, folder in _files(path, out):
         with console.status(f"Reading {file.name}") as status:
             found, refusal = _one(
-                file, folder, example or [], evaluate, source,
+                file, folder, example or [], endings, evaluate, source,
                 lambda what, file=file: status.update(f"{file.name}: {what}"),
             )  # fmt: skip
         results.append((file, found, refusal))
@@ -60,7 +70,7 @@ def rescue(
         document = [_document(file, found, refusal) for file, found, refusal in results]
         print(json.dumps(document, indent=1, allow_nan=False))
     elif path.is_dir():
-        console.print(_overview(path, results))
+        console.print(_overview(path, results, endings))
     if not results:
         console.print(f"There is no file with an ending of {', '.join(FOUND)} in {path}.")
     if not results or not all(found is not None and found.ok for _, found, _ in results):
@@ -86,15 +96,16 @@ def _files(path: Path, out: Path) -> list[tuple[Path, Path]]:
 
 
 def _one(
-    file: Path, folder: Path, examples: list[str], evaluate: bool, source: bool,
-    on_step: Callable[[str], None],
+    file: Path, folder: Path, examples: list[str], endings: tuple[str, ...], evaluate: bool,
+    source: bool, on_step: Callable[[str], None],
 ) -> tuple[Rescued | None, str]:  # fmt: skip
     from mobilelab.rescue import rewrite
 
     try:
         found = rewrite.rescue(
-            file, folder, examples, evaluate=evaluate, sourced=source, on_step=on_step
-        )
+            file, folder, examples, endings=endings, evaluate=evaluate, sourced=source,
+            on_step=on_step,
+        )  # fmt: skip
     except MobileLabError as error:
         return None, str(error)
     return found, found.refusal
@@ -176,14 +187,16 @@ def _proof(outcome: Outcome) -> Table:
     return table
 
 
-def _overview(path: Path, results: list[tuple[Path, Rescued | None, str]]) -> Table:
+def _overview(
+    path: Path, results: list[tuple[Path, Rescued | None, str]], endings: tuple[str, ...]
+) -> Table:
     table = Table(title=f"Model files in {path}")
-    for name in ("file", "kB", "int8", ".pte", ".tflite", "findings and refusals"):
+    for name in ("file", "kB", "int8", *endings, "findings and refusals"):
         table.add_column(name, overflow="fold")
     for file, found, refusal in results:
         name = str(file.relative_to(path))
         if found is None:
-            table.add_row(name, "", "", "no", "no", refusal)
+            table.add_row(name, "", "", *("no" for _ in endings), refusal)
             continue
         made = {outcome.ending: outcome for outcome in found.outcomes}
         words = [finding.name for finding in found.findings]
@@ -195,7 +208,7 @@ def _overview(path: Path, results: list[tuple[Path, Rescued | None, str]]) -> Ta
 
         table.add_row(
             name, f"{found.inside.bytes / 1000:.1f}", found.inside.quantization,
-            verdict(".pte"), verdict(".tflite"), "; ".join(words) or "none",
+            *map(verdict, endings), "; ".join(words) or "none",
         )  # fmt: skip
     return table
 
