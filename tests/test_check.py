@@ -312,5 +312,12 @@ def test_expectations():
     report.rows.append(near)
     assert commands.unmet(report, "same") == ["trace: expected same, is close."]
     assert commands.unmet(report, "close") == []
+    frozen, limited = diagnosis.told("shape-frozen"), diagnosis.told("shape-frozen", error="no")
+    good.reasons = [limited]  # it says so where it is asked for another size
+    assert commands.unmet(report, "close") == [] and advice.misses(good, Budget()) == []
+    good.reasons = [frozen]
+    assert commands.unmet(report, "close") == ["lite: expected close, is same, but shape-frozen."]
+    assert advice.misses(good, Budget()) == ["shape-frozen"]
+    good.reasons = []
     report.rows.append(Row(road="export", status="refused"))
     assert commands.unmet(report, "done") == ["export: expected done, is refused."]
