@@ -53,6 +53,12 @@ CLAIMS: dict[str, dict[str, str]] = {
         "cell-034": "slower.low > 20",
         "cell-049": "measure.accuracy(answers, test.labels) >= 0.97",
     },
+    "11_your_own_model": {
+        "cell-020": (
+            "max(errors['urgent']) < 1e-6 and errors['want'][10] < 1e-6"
+            " and min(errors['want'][:10]) > 0.03 and min(errors['want'][11:]) > 0.03"
+        ),
+    },
 }
 
 

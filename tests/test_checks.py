@@ -27,6 +27,7 @@ from mobilelab.course.checks import (
     ch06,
     ch07,
     ch08,
+    ch11,
     verify,
 )
 from mobilelab.grading.tasks import compare
@@ -107,6 +108,11 @@ CHECKS = {
         "shares": lambda s: ch08.check_shares(s(RUNS), RUNS),
         "door": ch08.check_door,
         "port": ch08.check_port,
+    },
+    "ch11": {
+        "witness": ch11.check_witness,
+        "careful": ch11.check_careful,
+        "may_ship": ch11.check_may_ship,
     },
 }
 #: Counts as chapter 07 makes them: instructions, those that multiply, products.

@@ -117,7 +117,9 @@ class Curlew(nn.Module):
         return {"score": torch.relu(self.conv(x)).mean((2, 3)), "light": half(aid).amax(1)}
 
 
-NETWORKS = {kind.__name__.lower(): kind for kind in (Heron, Kestrel, Plover, Avocet, Dunlin, Curlew)}
+NETWORKS = {
+    kind.__name__.lower(): kind for kind in (Heron, Kestrel, Plover, Avocet, Dunlin, Curlew)
+}
 
 
 def drawn(kind, limit: float, draw: Draw) -> nn.Module:
@@ -165,8 +167,8 @@ def examples_of(network: str, limit: float) -> list[tuple[Tensor, Tensor]]:
 # --- the questions -----------------------------------------------------------------------------
 
 NAMES = (
-    "Roads are called as in the first column of `mobilelab check`, causes as in docs/causes.md. What "
-    "the check says of the whole network belongs to no road."
+    "Roads are called as in the first column of `mobilelab check`, causes as in docs/causes.md. "
+    "What the check says of the whole network belongs to no road."
 )
 
 
@@ -212,8 +214,8 @@ def far(network: str, limit: float, example) -> dict[str, float]:
 
 
 FIT = (
-    "A tuple of two tensors, float32, in the shapes that the network's docstring gives, with values "
-    "for which its answers are finite."
+    "A tuple of two tensors, float32, in the shapes that the network's docstring gives, with "
+    "values for which its answers are finite."
 )
 SILENT = (
     "The file has to answer, without an error, and otherwise than the network. Look at what the "
@@ -311,7 +313,7 @@ def answers(p, ask_of, draw, gate=False):
             expected = [model(*(x.clone() for x in one)) for one in inputs]
         found.append(
             Case(f"three {name} examples", Run(ask, inputs), expected, MENDED, 1e-3, weight=weight,
-                 gate=gate and name == "special")
+                 gate=gate)
         )  # fmt: skip
     return ask, found
 
@@ -327,8 +329,8 @@ LITE = (
     "bytecode."
 )
 PACKED = (
-    "Nothing in the file is packed: optimize_for_mobile comes before saving. And if the answers are "
-    "wrong for every picture, look at chapter 04: which order of the steps keeps them?"
+    "Nothing in the file is packed: optimize_for_mobile comes before saving. And if the answers "
+    "are wrong for every picture, look at chapter 04: which order of the steps keeps them?"
 )
 
 
@@ -353,8 +355,8 @@ GATE = (
     "for this network, break none."
 )
 GRAVE = (
-    "An answer that is the same on the examples is no proof. A file with one of the causes in FATAL "
-    "breaks the expectation whatever its verdict is."
+    "An answer that is the same on the examples is no proof. A file with one of the causes in "
+    "FATAL breaks the expectation whatever its verdict is."
 )
 
 
@@ -411,9 +413,9 @@ EXERCISE = Exercise(
         ),
         Task(
             "mend", "4. Mend it", 4, 35, ("mend",), mend,
-            "Write a class of your own with the weights of the one that you get (load_state_dict, or "
-            "take its layers over), without the line that script refuses and without what a trace "
-            "would freeze. Return torch.jit.script of it, in eval mode.",
+            "Write a class of your own with the weights of the one that you get (load_state_dict, "
+            "or take its layers over), without the line that script refuses and without what a "
+            "trace would freeze. Return torch.jit.script of it, in eval mode.",
             uses=("network", "limit"),
         ),
         Task(

@@ -57,7 +57,9 @@ def advise(report: Report, budget: Budget) -> str:
     good = [row for row in rows if not misses(row, budget)]
     limits = str(budget)
     if not good:
-        near = min(rows, key=lambda row: len(misses(row, budget)), default=None)
+        near = min(
+            rows, key=lambda row: (row.status != "done", len(misses(row, budget))), default=None
+        )
         if near is None:
             return "No road was walked."
         why = "; ".join(misses(near, budget))

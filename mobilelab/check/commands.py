@@ -127,8 +127,8 @@ def unmet(report: Report, expect: str = "", max_kb: float | None = None) -> list
             but = f", but {causes}" if causes else ""
             found.append(f"{row.road}: expected {expect}, is {row.verdict or row.status}{but}.")
     if max_kb is not None:
-        good_rows = [row for row in report.rows if row.usable and row.file.endswith(ON_PHONES)]
-        sizes = [row.file_kb for row in good_rows if row.file_kb is not None]
+        shipped = (row for row in report.rows if row.file.endswith(ON_PHONES) and not grave(row))
+        sizes = [row.file_kb for row in shipped if row.usable and row.file_kb is not None]
         if not sizes or min(sizes) > max_kb:
             smallest = f"{min(sizes):.0f} kB" if sizes else "none"
             found.append(f"The smallest usable file is {smallest}, more than {max_kb:.0f} kB.")

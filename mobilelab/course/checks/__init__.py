@@ -1,8 +1,8 @@
 """Instant checks for the exercises in the chapters.
 
-One module per chapter (``ch00`` to ``ch08``), one function per task; ``doorbell`` has chapter 04's
-networks. A check runs the learner's function, or looks at the answer, on named cases and shows for
-each what was expected, what came, and the misconception behind a typical wrong answer.
+One module per chapter (``ch05`` for chapter 05), one function per task; ``doorbell`` has the
+networks of chapter 04. A check runs the learner's function, or looks at the answer, on named cases
+and shows for each what was expected, what came, and the misconception behind a typical wrong answer.
 """
 
 from __future__ import annotations
