@@ -2,7 +2,7 @@
 
 One module per chapter (``ch05`` for chapter 05), one function per task; ``doorbell`` has the
 networks of chapter 04. A check runs the learner's function, or looks at the answer, on named cases
-and shows for each what was expected, what came, and the misconception behind a typical wrong answer.
+and shows for each what was expected, what came, and the misconception behind a wrong answer.
 """
 
 from __future__ import annotations
