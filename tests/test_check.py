@@ -204,6 +204,9 @@ def test_only_what_meets_the_budget_is_recommended():
     assert advice.advise(rows(), Budget(file_kb=50)).startswith("Take fx-int8 (i.ptl, 30 kB)")
     none = advice.advise(rows(), Budget(file_kb=20))
     assert none.startswith("No file can be recommended (at most 20 kB).")
+    refused = rows(mobile={"status": "refused"}, trace={"verdict": "DIFFERENT"})
+    none = advice.advise(refused, Budget(file_kb=20))
+    assert "The nearest is et-xnnpack" in none or "The nearest is fx-int8" in none
 
 
 @pytest.mark.parametrize(
@@ -312,5 +315,16 @@ def test_expectations():
     report.rows.append(near)
     assert commands.unmet(report, "same") == ["trace: expected same, is close."]
     assert commands.unmet(report, "close") == []
+    frozen, limited = diagnosis.told("shape-frozen"), diagnosis.told("shape-frozen", error="no")
+    good.reasons = [limited]  # it says so where it is asked for another size
+    assert commands.unmet(report, "close") == [] and advice.misses(good, Budget()) == []
+    good.reasons = [frozen]
+    assert commands.unmet(report, "close") == ["lite: expected close, is same, but shape-frozen."]
+    assert advice.misses(good, Budget()) == ["shape-frozen"]
+    alone = Report(model="m", versions="", rows=[good])
+    assert commands.unmet(alone, max_kb=50) == [
+        "The smallest usable file is none, more than 50 kB."
+    ]
+    good.reasons = []
     report.rows.append(Row(road="export", status="refused"))
     assert commands.unmet(report, "done") == ["export: expected done, is refused."]

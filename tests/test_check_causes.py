@@ -10,12 +10,13 @@ import torch
 from faulty import FAULTS, LOSES, RAISED, SILENT, UNKNOWN, Fault
 from networks import NETWORKS
 
-from mobilelab.check import compared, diagnosis, examples, faults, roads, work
-from mobilelab.check.results import Row
+from mobilelab.check import commands, compared, diagnosis, examples, faults, roads, work
+from mobilelab.check.results import Report, Row
 from mobilelab.check.subject import Subject
 from mobilelab.core.errors import ModelWarning
 from mobilelab.core.signature import Example
 from mobilelab.core.trees import Answers
+from mobilelab.measure import parity
 
 ROADS = {road.name: road for road in roads.ROADS}
 #: Told of a process that did not come to its end: raised in test_check.py.
@@ -193,6 +194,33 @@ def test_a_silent_fault_of_a_file_is_found(name, tmp_path):
 def test_on_another_road_the_fault_is_not_there(name, road, tmp_path):
     row = walked(LOSES[name], tmp_path, road)
     assert row.verdict in ("same", "close") and row.reasons == []
+
+
+@pytest.mark.parametrize("road", ["freeze", "recipe", "mobile", "lite"])
+def test_a_trace_in_place_of_a_refused_script_freezes_the_same(road, tmp_path):
+    fault = LOSES["branch-frozen"]
+
+    def build():
+        model = fault.build()
+        model.unused = lambda x: x  # and forward calls it, so that script refuses
+        kind = type(model)
+        inner = kind.forward
+        model.__class__ = type("Net", (kind,), {"forward": lambda s, x: s.unused(inner(s, x))})
+        return model
+
+    row = walked(Fault(build, fault.examples, road), tmp_path)
+    assert row.how in ("traced", "") and row.verdict == "same"
+    assert [reason.cause for reason in row.reasons] == ["branch-frozen"]
+    assert commands.unmet(Report(model="m", versions="", rows=[row]), "same") == [
+        f"{road}: expected same, is same, but branch-frozen."
+    ]
+
+
+def test_equal_scores_that_change_places_are_no_frozen_branch():
+    want, got = torch.tensor([[1.0, 1.0]]), torch.tensor([[1.0, 1.0 + 1e-6]])
+    assert parity.compare(want, got).verdict == "DIFFERENT"
+    assert compared._apart(want, got) == ""
+    assert compared._apart(want, 2 * got) and compared._apart(want, got * torch.nan)
 
 
 def test_dropped_and_reordered_answers():

@@ -28,6 +28,7 @@ from mobilelab.course.checks import (
     ch07,
     ch08,
     ch10,
+    ch11,
     verify,
 )
 from mobilelab.grading.tasks import compare
@@ -113,6 +114,11 @@ CHECKS = {
         "lost": ch10.check_lost,
         "layer": ch10.check_layer,
         "signed": ch10.check_signed,
+    },
+    "ch11": {
+        "witness": ch11.check_witness,
+        "careful": ch11.check_careful,
+        "may_ship": ch11.check_may_ship,
     },
 }
 #: Counts as chapter 07 makes them: instructions, those that multiply, products.

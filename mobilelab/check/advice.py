@@ -14,6 +14,19 @@ GRAVE = {"branch-frozen", "state-lost", "outputs-dropped", "outputs-reordered", 
          "in-place-head"}  # fmt: skip
 
 
+def grave(row: Row) -> list[str]:
+    """Causes that keep a row's file from being used although it answered the examples.
+
+    A frozen size is one of them where other sizes are answered wrongly; a file that refuses them
+    is limited, and says so.
+    """
+    return [
+        reason.cause
+        for reason in row.reasons
+        if reason.cause in GRAVE or (reason.cause == "shape-frozen" and not reason.error)
+    ]
+
+
 def misses(row: Row, budget: Budget) -> list[str]:
     """What keeps a file from being taken, in words; empty if nothing does."""
     if row.status != "done":
@@ -23,7 +36,7 @@ def misses(row: Row, budget: Budget) -> list[str]:
         found.append(f"its answers are {row.verdict or 'not compared'}")
     if not row.file.endswith(ON_PHONES):
         found.append("no phone loads it")
-    found += [reason.cause for reason in row.reasons if reason.cause in GRAVE]
+    found += grave(row)
     if row.file_kb is not None and row.file_kb > budget.file_kb:
         found.append(f"{row.file_kb - budget.file_kb:.0f} kB too large")
     if row.median_ms is not None and row.median_ms > budget.median_ms:
@@ -44,7 +57,9 @@ def advise(report: Report, budget: Budget) -> str:
     good = [row for row in rows if not misses(row, budget)]
     limits = str(budget)
     if not good:
-        near = min(rows, key=lambda row: len(misses(row, budget)), default=None)
+        near = min(
+            rows, key=lambda row: (row.status != "done", len(misses(row, budget))), default=None
+        )
         if near is None:
             return "No road was walked."
         why = "; ".join(misses(near, budget))

@@ -112,7 +112,7 @@ def unmet(report: Report, expect: str = "", max_kb: float | None = None) -> list
             same; ``same``: what computes in float answers the same, int8 at least close.
         max_kb: the smallest usable file for phones may weigh this, 1 kB = 1000 bytes.
     """
-    from mobilelab.check.advice import GRAVE, ON_PHONES
+    from mobilelab.check.advice import ON_PHONES, grave
 
     found = []
     for row in report.rows if expect else ():
@@ -121,12 +121,14 @@ def unmet(report: Report, expect: str = "", max_kb: float | None = None) -> list
         good = row.status == "done"
         if expect != "done":
             wanted = ("same",) if expect == "same" and row.exact else ("same", "close")
-            good = good and row.verdict in wanted and not {r.cause for r in row.reasons} & GRAVE
+            good = good and row.verdict in wanted and not grave(row)
         if not good:
-            found.append(f"{row.road}: expected {expect}, is {row.verdict or row.status}.")
+            causes = ", ".join(grave(row)) if expect != "done" else ""
+            but = f", but {causes}" if causes else ""
+            found.append(f"{row.road}: expected {expect}, is {row.verdict or row.status}{but}.")
     if max_kb is not None:
-        good_rows = [row for row in report.rows if row.usable and row.file.endswith(ON_PHONES)]
-        sizes = [row.file_kb for row in good_rows if row.file_kb is not None]
+        shipped = (row for row in report.rows if row.file.endswith(ON_PHONES) and not grave(row))
+        sizes = [row.file_kb for row in shipped if row.usable and row.file_kb is not None]
         if not sizes or min(sizes) > max_kb:
             smallest = f"{min(sizes):.0f} kB" if sizes else "none"
             found.append(f"The smallest usable file is {smallest}, more than {max_kb:.0f} kB.")

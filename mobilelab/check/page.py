@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from rich import box
 from rich.table import Table
 
-from mobilelab.check.advice import GRAVE, ON_PHONES
+from mobilelab.check.advice import ON_PHONES, grave
 from mobilelab.check.diagnosis import Reason
 from mobilelab.check.results import Report, Row
 
@@ -157,7 +157,7 @@ _KINDS = (
 
 
 def _kind(row: Row) -> int:
-    if not row.usable or {reason.cause for reason in row.reasons} & GRAVE:
+    if not row.usable or grave(row):
         return 0
     return 1 if row.file.endswith(ON_PHONES) else 2
 

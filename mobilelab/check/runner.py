@@ -252,6 +252,8 @@ class _Check:
         row = msgspec.convert(done.answer, Row) if done.status == "done" else blank
         if done.status != "done":
             row.status, row.reasons = done.status, [_ended(done, road, self.limits)]
+        if before is not None and row.status == "done":  # what is frozen in stays frozen in
+            row.reasons += [r for r in before.reasons if r.cause.endswith("-frozen")]
         row.seconds, row.export_peak_mib = done.seconds, done.peak_mib
         row.cpu_seconds = None if math.isnan(done.cpu_seconds) else done.cpu_seconds
         if row.score is not None and facts["score"] is not None:

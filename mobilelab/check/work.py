@@ -27,6 +27,9 @@ from mobilelab.check.roads import Road
 from mobilelab.check.subject import Subject
 from mobilelab.core.errors import MissingRuntimeError, ModelWarning
 
+#: Roads that trace whatever the network is.
+TRACED = ("trace", "recipe")
+
 
 def main(job: dict[str, Any]) -> dict[str, Any]:
     """Do one job."""
@@ -87,7 +90,8 @@ def walk(road: Road, subject: Subject, files: Path, row: Row, facts: dict[str, A
         row.verdict = "random"
     row.score = score(subject, found) if result is not None else None
     different = row.verdict == "DIFFERENT" or (road.exact and row.verdict == "close")
-    reasons += compared.of_road(road, subject, call, different, bool(facts.get("state")))
+    traced = road.name in TRACED or made.how.endswith("traced")
+    reasons += compared.of_road(road, subject, call, different, bool(facts.get("state")), traced)
     row.reasons = reasons
 
 
