@@ -1,6 +1,6 @@
 """Instant checks for the exercises in the chapters.
 
-One module per chapter (``ch00`` to ``ch08``), one function per task; ``doorbell`` has chapter 04's
+One module per chapter (``ch00`` to ``ch09``), one function per task; ``doorbell`` has chapter 04's
 networks. A check runs the learner's function, or looks at the answer, on named cases and shows for
 each what was expected, what came, and the misconception behind a typical wrong answer.
 """
