@@ -191,7 +191,7 @@ def load_trained(data: Dataset | None = None) -> TinyMobileNet:
 
 
 def load_mobilenet_v2() -> nn.Module:
-    """torchvision's MobileNetV2, trained on enlarged digits, in eval mode (chapter 08).
+    """torchvision's MobileNetV2, trained on enlarged digits, in eval mode (chapter 09).
 
     Input: float32 ``(n, 3, 224, 224)`` as :func:`mobilelab.datasets.enlarged` makes it from the
     bundled digits. Output: logits ``(n, 10)``. ``scripts/train_mobilenetv2.py`` made the weights.

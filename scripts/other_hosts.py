@@ -1,6 +1,6 @@
 """Run chapters as a slower, a faster and a busier host would, and compare what they print.
 
-``python scripts/other_hosts.py`` runs chapters 00, 01, 05, 06 and 08 through nbval three times:
+``python scripts/other_hosts.py`` runs chapters 00, 01, 05, 06, 08 and 09 through nbval three times:
 with a clock that runs five times slower, with one that runs five times faster (both with a seeded
 jitter of 30 %, see ``mobilelab.measure.Clock``), and with everything on one core, beside a busy
 loop. None of it may change an output that is compared. Cells tagged ``skip-when-quick`` are left
@@ -24,7 +24,7 @@ from rich.table import Table
 from mobilelab.measure import CLOCK
 
 ROOT = Path(__file__).resolve().parent.parent
-CHAPTERS = ("00", "01", "05", "06", "08")
+CHAPTERS = ("00", "01", "05", "06", "08", "09")
 SLOW, FAST, BUSY = "five times slower", "five times faster", "one core, and that is busy"
 CLOCKS = {SLOW: {CLOCK: "5,0.3"}, FAST: {CLOCK: "0.2,0.3"}, BUSY: {}}
 

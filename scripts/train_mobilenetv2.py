@@ -1,4 +1,4 @@
-"""Make ``data/mobilenetv2.pt``, torchvision's MobileNetV2 trained on enlarged digits (chapter 08).
+"""Make ``data/mobilenetv2.pt``, torchvision's MobileNetV2 trained on enlarged digits (chapter 09).
 
 Run it with ``python scripts/train_mobilenetv2.py``; it takes about ten minutes on two cores. Small
 images first, then larger ones, and two passes at the size of 224 that the chapter uses. The

@@ -58,7 +58,7 @@ def test_chapter_runs_from_the_command_line(tmp_path, cache):
 def test_chapter_runs_on_another_data_set(tmp_path, cache, path):
     """Written once at the end: papermill's saving around every cell takes up to ten seconds.
 
-    Chapters 07 and 08 are left to nbval. They take minutes each; that their quick form misses no
+    Chapters 07 to 09 are left to nbval. They take minutes each; that their quick form misses no
     name is asked for in ``test_notebooks.py``.
     """
     execute_notebook(

@@ -423,7 +423,7 @@ def test_cell_that_trains_with_rounding(data, trained, reference, tmp_path, monk
 
 
 def test_calibration_keeps_the_extremes(built, data, reference):
-    """With the quantizer's own moving average the error was 0.14 (chapter 08)."""
+    """With the quantizer's own moving average the error was 0.14 (chapter 09)."""
     error = compare(reference, built["litert-int8"].predict(data.test.images)).rel_l2
     assert 1e-3 < error < 0.05
 

@@ -207,12 +207,12 @@ def pt2e_int8(model: nn.Module, examples: Sequence[Example]) -> Made:
 
 
 def litert(model: nn.Module, examples: Sequence[Example]) -> Made:
-    """A ``.tflite`` (chapter 08)."""
+    """A ``.tflite`` (chapter 09)."""
     return Made(successors.to_litert(model, examples[0]))
 
 
 def litert_int8(path: Path, examples: Sequence[Example]) -> Made:
-    """int8 after training on the ``.tflite`` (chapter 08)."""
+    """int8 after training on the ``.tflite`` (chapter 09)."""
     signature = runtimes.load(path).signature
     ports = signature.inputs if signature else ()
     typed = [  # by the file's names and types: int32 where the network takes int64

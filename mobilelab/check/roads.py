@@ -64,9 +64,9 @@ ROADS: tuple[Road, ...] = (
         "et-int8", "ExecuTorch, XNNPACK, PT2E int8", "08", ".pte", make.pt2e_int8, exact=False,
         needs=_ET, delegates=True,
     ),
-    Road("litert", "LiteRT", "08", ".tflite", make.litert, needs=_LITERT),
+    Road("litert", "LiteRT", "09", ".tflite", make.litert, needs=_LITERT),
     Road(
-        "litert-int8", "LiteRT, int8", "08", ".tflite", make.litert_int8, exact=False,
+        "litert-int8", "LiteRT, int8", "09", ".tflite", make.litert_int8, exact=False,
         after="litert", needs=_LITERT,
     ),
     Road("phone", "the lite file on the virtual phone", "07", ".ptl", make.as_it_is, after="lite"),

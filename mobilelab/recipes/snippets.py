@@ -210,7 +210,7 @@ def _pte(before: str, network: str, name: str, partitioner: str = "XnnpackPartit
     )
 
 
-#: The same for the variants of chapter 08.
+#: The same for the variants of chapters 08 and 09.
 WAY_ON: dict[str, str] = {
     "et-portable": _pte(_START, "model", "et-portable", ""),
     "et-fp32": _pte(_START, "model", "et-fp32"),

@@ -1,6 +1,6 @@
 """The same network for the runtimes that came after PyTorch Mobile, as named variants.
 
-Chapter 08 spells each of these recipes out. Here they stand behind the interface of ``variants``,
+Chapters 08 and 09 spell these recipes out. Here they stand behind the interface of ``variants``,
 so that what measures, compares and draws the walk does the same for them.
 """
 
@@ -93,7 +93,10 @@ def quantize_pt2e(model: nn.Module, images: Tensor | Sequence[Any]) -> nn.Module
 
 @once
 def quantize_pt2e_aware(model: TinyMobileNet, data: Dataset, seed: int = 0) -> nn.Module:
-    """int8 with a short epoch of training in its presence, on the exported graph (chapter 08)."""
+    """int8 with a short epoch of training in its presence, on the exported graph.
+
+    Chapter 08 names it and leaves it out: ``convert_pt2e`` takes long after training.
+    """
     pt2e = imported("torchao.quantization.pt2e.quantize_pt2e", *_ET)
     mode = imported("torchao.quantization.pt2e", *_ET)
     quantizer = _quantizer(aware=True)
@@ -118,7 +121,7 @@ def quantize_pt2e_aware(model: TinyMobileNet, data: Dataset, seed: int = 0) -> n
 
 
 def to_litert(model: nn.Module, inputs: Any, **convert: Any) -> bytes:
-    """Convert to a ``.tflite`` (chapter 08).
+    """Convert to a ``.tflite`` (chapter 09).
 
     Args:
         model: in eval mode.
@@ -147,7 +150,7 @@ def _to_litert(model: nn.Module, inputs: Any, convert: dict[str, Any]) -> bytes:
 
 
 def quantize_litert(model: bytes, images: Sequence[Any]) -> bytes:
-    """int8 after training, on the ``.tflite``, with float inputs and outputs (chapter 08).
+    """int8 after training, on the ``.tflite``, with float inputs and outputs (chapter 09).
 
     Args:
         model: from :func:`to_litert`.
@@ -224,9 +227,9 @@ SUCCESSORS: tuple[Variant, ...] = (
         "et-qat", "int8 with training, ExecuTorch with XNNPACK", "08", ".pte", _executorch_qat,
         trains=True,
     ),
-    Variant("litert-fp32", "float32, LiteRT", "08", ".tflite", _litert),
+    Variant("litert-fp32", "float32, LiteRT", "09", ".tflite", _litert),
     Variant(
-        "litert-int8", "int8 after training, LiteRT", "08", ".tflite",
+        "litert-int8", "int8 after training, LiteRT", "09", ".tflite",
         lambda m, d, s: quantize_litert(_litert(m, d, s), d.calibration.images.split(1)),
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""LiteRT: load a ``.tflite`` safely, and look inside one (chapter 08)."""
+"""LiteRT: load a ``.tflite`` safely, and look inside one (chapter 09)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class LiteRTSession(Session):
             if detail["quantization"][0]:
                 raise ModelFileError(
                     f"{self.path.name} takes {detail['dtype'].__name__} with a scale as {name}; "
-                    "quantize it with float inputs and outputs, as chapter 08 does."
+                    "quantize it with float inputs and outputs, as chapter 09 does."
                 )
         self._signature = Signature(
             tuple(map(_port, inputs, inputs.values())), tuple(map(_port, outputs, outputs.values()))

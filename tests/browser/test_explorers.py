@@ -88,7 +88,7 @@ from torch.utils.mobile_optimizer import optimize_for_mobile
 from torch.utils.mobile_optimizer import MobileOptimizerType
 scripted = torch.jit.script(model)
 """
-#: The files of chapter 08, as it calls them.
+#: The files of chapter 09, as it calls them.
 NEW = ("et-fp32", "et-int8", "litert-fp32", "litert-int8")
 COMPARED = """
 from ai_edge_litert.interpreter import Interpreter
@@ -97,7 +97,6 @@ from mobilelab.runtimes import quiet
 
 with quiet():
     from executorch.runtime import Runtime
-old, new = built[:2], built[2:]
 """
 
 
@@ -260,11 +259,11 @@ def test_chapter_04_steps_through_the_passes(server, page, printed):
     healthy(notebook)
 
 
-def test_chapter_08_explores_three_runtimes(server, page, walk):
+def test_chapter_09_explores_three_runtimes(server, page, walk):
     new = [v for v in successors.SUCCESSORS if v.name in NEW]
     built = walk(*variants.named("mobile-nhwc", "mobile-int8"), *new)
     name = opened(
-        server, "08_the_way_on.ipynb", measured(built) + COMPARED, "loading = ", "again = partial"
+        server, "09_litert.ipynb", measured(built) + COMPARED, "loading = ", "again = partial"
     )
     notebook = lab.Notebook(server, page, name)
     notebook.run_all()
@@ -286,7 +285,7 @@ def test_chapter_08_explores_three_runtimes(server, page, walk):
 
     output.get_by_role("button", name="2 threads").click()
     expect(words(output)).to_contain_text("with 2 threads", timeout=120_000)
-    shot(page, output, "08-runtimes")
+    shot(page, output, "09-runtimes")
     output.get_by_role("button", name="1 thread").click()
     expect(words(output)).to_contain_text("with 1 thread,")
     healthy(notebook)
