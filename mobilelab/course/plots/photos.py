@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 
 from matplotlib.patches import Rectangle
+from PIL import Image
 from torch import Tensor
 
-from mobilelab.course.plots.style import PALETTE, Picture, figure
+from mobilelab.course.plots.style import PALETTE, Picture
+
+
+class Photos(Picture):
+    """A picture of photographs with 128 colours, which makes a stored notebook a third as large."""
+
+    def _repr_png_(self) -> bytes:
+        out = io.BytesIO()
+        few = Image.open(io.BytesIO(super()._repr_png_())).convert("RGB").quantize(128)
+        few.save(out, format="png", optimize=True)
+        return out.getvalue()
 
 
 def boxes(
@@ -28,7 +40,8 @@ def boxes(
         columns: photographs in a row.
     """
     rows = -(-len(photos) // columns)
-    picture = figure(width=2.6 * columns, height=2.1 * rows + 0.2 * bool(titles))
+    size = 2.6 * columns, 2.1 * rows + 0.2 * bool(titles)
+    picture = Photos(figsize=size, layout="constrained", dpi=90)
     for i, (photo, one) in enumerate(zip(photos, found, strict=True)):
         axes = picture.add_subplot(rows, columns, i + 1)
         axes.imshow(photo.permute(1, 2, 0).numpy())
@@ -44,7 +57,7 @@ def boxes(
             )
             text = names[int(label)] + ("" if score is None else f" {float(score):.2f}")
             axes.text(
-                x0, max(y0 - 2, 8), text, fontsize=6.5, color="black", va="bottom",
+                x0, max(y0 - 2, 8), text, fontsize=7, color="black", va="bottom",
                 bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.8, "alpha": 0.85},
             )  # fmt: skip
     return picture
