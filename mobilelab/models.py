@@ -170,6 +170,36 @@ class TinyGenerator(nn.Module):
         return torch.tanh(self.paint(self.up(self.middle(self.down(x)))))
 
 
+class Detector(nn.Module):
+    """A one-stage detector without anchors, after the manner of FCOS (Tian et al. 2019; lab 03).
+
+    Each cell of a grid says which classes lie on it, and how far the edges of their box are.
+
+    Input: float32 ``(n, 3, size, size)``, ``size`` divisible by 8. Output: logits of the classes
+    ``(n, classes, size / 8, size / 8)``, and logarithms of four distances in strides
+    ``(n, 4, size / 8, size / 8)`` (:mod:`mobilelab.tasks.boxes`).
+    """
+
+    stride = 8
+
+    def __init__(self, classes: int = 5, width: int = 32) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            ConvNormReLU(3, width // 4, kernel=3, stride=2),
+            ConvNormReLU(width // 4, width // 2, kernel=3, stride=2),
+            ConvNormReLU(width // 2, width, kernel=3, stride=2),
+            *[ConvNormReLU(width, width, kernel=3) for _ in range(4)],
+        )
+        self.scores = nn.Sequential(ConvNormReLU(width, width, 3), nn.Conv2d(width, classes, 1))
+        self.boxes = nn.Sequential(ConvNormReLU(width, width, 3), nn.Conv2d(width, 4, 1))
+        # Hardly any cell has an article: a network that begins with 1 % everywhere learns sooner.
+        nn.init.constant_(cast(Tensor, self.scores[1].bias), -4.6)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.body(x)
+        return self.scores(x), self.boxes(x)
+
+
 def load_trained(data: Dataset | None = None) -> TinyMobileNet:
     """The network of chapter 01 with its bundled weights, in eval mode.
 
@@ -203,5 +233,19 @@ def load_mobilenet_v2() -> nn.Module:
 
     network = torchvision.models.mobilenet_v2(num_classes=10)
     content = io.BytesIO(verified("mobilenetv2.pt").read_bytes())
+    network.load_state_dict(torch.load(content, weights_only=True))
+    return network.eval()
+
+
+def load_detector() -> Detector:
+    """The detector of lab 03 with its bundled weights, in eval mode.
+
+    ``scripts/train_detector.py`` made them.
+
+    Raises:
+        DataError: if the file with the weights is missing or damaged.
+    """
+    network = Detector()
+    content = io.BytesIO(verified("detector.pt").read_bytes())
     network.load_state_dict(torch.load(content, weights_only=True))
     return network.eval()

@@ -25,6 +25,21 @@ CLAIMS: dict[str, dict[str, str]] = {
             " and share(typical, names[8:]) < share(held, names[8:])"
         ),
     },
+    "03_detection": {
+        "cell-017": "same == len(crowds)",
+        "cell-048": (
+            "quality['two outputs', 'int8']['map'] > quality['two outputs', 'float']['map'] - 0.03"
+            " and quality['one, pixels', 'int8']['map']"
+            " < 0.75 * quality['one, pixels', 'float']['map']"
+        ),
+        "cell-055": (
+            "lost['bars forgotten on the way back']['map'] < 0.05"
+            " and lost['corners as y, x']['map'] < 0.05"
+            " and 0.25 < lost['stretched, not letterboxed']['map'] < lost['nothing']['map']"
+        ),
+        "cell-066": "compiler is None or same == len(crowds)",
+        "cell-068": "plain.ok and small.ok and refused.missing == ('torchvision::nms',)",
+    },
     "03_quantization_and_pruning": {
         "cell-017": "((back - x) / scale).abs().max() < 0.501",
         "cell-035": (

@@ -26,6 +26,7 @@ from typer.testing import CliRunner
 
 from mobilelab import datasets, models
 from mobilelab.apps import AppError, render, tensors, vectors
+from mobilelab.apps.labels import read_labels
 from mobilelab.cli import main as cli
 from mobilelab.core.errors import MobileLabError, ModelFileError, ShapeError
 from mobilelab.core.trees import leaves
@@ -559,12 +560,12 @@ def test_unknown_choices(built, data, tmp_path):
 
 
 def test_labels_from_a_command_line(tmp_path):
-    assert render.read_labels(None) is None
-    assert render.read_labels("a, b,c") == ("a", "b", "c")
+    assert read_labels(None) is None
+    assert read_labels("a, b,c") == ("a", "b", "c")
     (tmp_path / "l.txt").write_text("one\ntwo\n\n")
-    assert render.read_labels(str(tmp_path / "l.txt")) == ("one", "two")
+    assert read_labels(str(tmp_path / "l.txt")) == ("one", "two")
     with pytest.raises(MobileLabError, match="one name on each line"):
-        render.read_labels(str(tmp_path / "nothing.txt"))
+        read_labels(str(tmp_path / "nothing.txt"))
 
 
 def test_the_command(built, tmp_path):

@@ -30,6 +30,7 @@ from mobilelab.course.checks import (
     ch09,
     ch10,
     ch11,
+    lab03,
     verify,
 )
 from mobilelab.grading.tasks import compare
@@ -124,6 +125,7 @@ CHECKS = {
         "careful": ch11.check_careful,
         "may_ship": ch11.check_may_ship,
     },
+    "lab03": {"back": lab03.check_back, "hits": lab03.check_hits},
 }
 #: Counts as chapter 07 makes them: instructions, those that multiply, products.
 COSTS = {
@@ -155,7 +157,7 @@ RUNS = {
 
 
 def solutions():
-    for path in sorted((ROOT / "tests" / "solutions").glob("ch*.py")):
+    for path in sorted((ROOT / "tests" / "solutions").glob("[cl]*.py")):
         spec = importlib.util.spec_from_file_location(f"solutions_{path.stem}", path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
@@ -198,7 +200,8 @@ def test_every_check_has_a_right_and_two_wrong_solutions():
 
 def test_every_check_is_used_in_its_chapter():
     for chapter, tasks in CHECKS.items():
-        (path,) = (ROOT / "notebooks").glob(f"{chapter[2:]}_*.ipynb")
+        room = ROOT / "notebooks" / ("labs" if chapter.startswith("lab") else "")
+        (path,) = room.glob(f"{chapter[-2:]}_*.ipynb")
         source = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells)
         assert set(re.findall(rf"{chapter}\.check_(\w+)\(", source)) == set(tasks)
 

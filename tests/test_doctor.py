@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from collections import namedtuple
@@ -83,8 +84,7 @@ def test_missing_engine_fails_the_command(monkeypatch):
 
 
 def test_corrupted_data_is_red(tmp_path, monkeypatch):
-    for file in (ROOT / "data").iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
+    shutil.copytree(ROOT / "data", tmp_path, dirs_exist_ok=True)
     with (tmp_path / "tinymobilenet.pt").open("r+b") as file:
         file.seek(1000)
         file.write(b"\xff\xff")

@@ -66,9 +66,10 @@ def test_readme_links_and_pictures_are_there():
 
 def test_every_bundled_file_has_a_checksum_and_a_line_in_the_datasheet():
     sheet = (ROOT / "data" / "README.md").read_text()
-    bundled = {p.name for p in (ROOT / "data").iterdir()} - {"README.md", "SHA256SUMS"}
+    files = {p.relative_to(ROOT / "data") for p in (ROOT / "data").rglob("*") if p.is_file()}
+    bundled = {file.as_posix() for file in files} - {"README.md", "SHA256SUMS"}
     assert bundled == set(datasets.checksums())
-    assert all(name in sheet for name in bundled)
+    assert all(f"`{file.name}`" in sheet for file in files if str(file) in bundled)
     assert all(datasets.verified(name) for name in bundled)
 
 

@@ -16,6 +16,7 @@ SKIPPED = "skip-when-quick"  # as in mobilelab.jupyter.papermill_engine
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 EXERCISES = sorted((ROOT / "exercises").glob("*/*.ipynb"))
 PARAMETERS = {"dataset", "data_dir", "seed", "quick"}
+WANTED = ("## The budget", PREDICT, "## Exercises", "## Explain it", "## Sources")
 MEASURED = re.compile(r"\d (ms|µs|MiB|s|M instructions)\b")
 
 
@@ -97,7 +98,7 @@ def minutes(notebook):
     among_exercises = False
     for cell in notebook.cells:
         among_exercises |= cell.source.startswith("## Exercises")
-        among_exercises &= not cell.source.startswith("## Explain it")
+        among_exercises &= not cell.source.startswith(("## Explain it", "## You can now"))
         if among_exercises:
             exercises += sum(map(int, re.findall(r"\*Difficulty:.* (\d+) minutes", cell.source)))
         elif cell.cell_type == "markdown":
@@ -107,11 +108,11 @@ def minutes(notebook):
     return words / 130 + lines * 4 / 60, exercises
 
 
-def chapter_problems(notebook):
-    """What only the chapters of the walk must have."""
+def chapter_problems(notebook, wanted=WANTED, parameters_wanted=PARAMETERS, title=r"# \d\d \S"):
+    """What only the chapters of the walk must have; labs have a title and parts of their own."""
     found = []
     first = notebook.cells[0].source
-    if not re.match(r"# \d\d \S", first):
+    if not re.match(title, first):
         found.append("the first cell is not '# NN Title'")
     stated = re.search(
         r"\*About (\d+) minutes to read and run, and (\d+) for the exercises\. You need:", first
@@ -127,9 +128,9 @@ def chapter_problems(notebook):
     parameters = [cell for cell in code_cells(notebook) if "parameters" in tags(cell)]
     if (
         len(parameters) != 1
-        or set(re.findall(r"^(\w+) =", parameters[0].source, re.M)) != PARAMETERS
+        or set(re.findall(r"^(\w+) =", parameters[0].source, re.M)) != parameters_wanted
     ):
-        found.append(f"there is no parameters cell with {sorted(PARAMETERS)}")
+        found.append(f"there is no parameters cell with {sorted(parameters_wanted)}")
     opening, closing = (
         promises(notebook, "## You will be able to"),
         promises(notebook, "## You can now"),
@@ -146,15 +147,7 @@ def chapter_problems(notebook):
                 found.append(f"a closing bullet points to section {number}, which is not there")
         if " → " not in line:
             found.append(f"a closing bullet points nowhere: {line!r}")
-    for wanted in (
-        "## The budget",
-        PREDICT,
-        "## Exercises",
-        "## Explain it",
-        "## Sources",
-    ):
-        if wanted not in headings:
-            found.append(f"there is no {wanted!r}")
+    found += [f"there is no {heading!r}" for heading in wanted if heading not in headings]
     if headings.count(PREDICT) != headings.count("What you chose, and why"):
         found.append("a prediction is not resolved")
     predicting = False

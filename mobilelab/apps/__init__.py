@@ -1,8 +1,8 @@
 """Ready-made Android and iOS projects around a learner's model (chapter 07).
 
-:mod:`~mobilelab.apps.vectors` records what a classifier of images answers in Python, ``tensors``
-what any model answers; ``render`` writes a project that compares itself with that on its first
-screen, ``commands`` is the command line.
+:mod:`~mobilelab.apps.vectors` records what a classifier of images answers in Python, ``detection``
+what a detector does, ``tensors`` what any model answers; ``render`` writes a project that compares
+itself with that on its first screen, ``labels`` reads names, ``commands`` is the command line.
 """
 
 from mobilelab.core.errors import MobileLabError

@@ -73,6 +73,7 @@ def _write(
 ) -> None:  # fmt: skip
     from mobilelab import datasets
     from mobilelab.apps import render, tensors
+    from mobilelab.apps.labels import read_labels
 
     console = Terminal()
     if examples is not None:
@@ -94,7 +95,7 @@ def _write(
         return
     data = datasets.load(dataset, data_dir)
     project = render.make(
-        platform, out, model, data, variant=variant, labels=render.read_labels(labels),
+        platform, out, model, data, variant=variant, labels=read_labels(labels),
         reference=reference, name=name,
     )  # fmt: skip
     recorded = project.vectors

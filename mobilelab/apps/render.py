@@ -1,8 +1,9 @@
 """Write an Android or iOS project around a model.
 
 The templates in ``templates/<platform>/`` are ordinary source files. ``common`` goes into every
-project; on top of it ``images`` (raw pixels to a label) or ``tensors`` (any inputs, any answers),
-and ``lite`` or ``executorch``. Only files that end in ``.j2`` have something to fill in.
+project; on top of it ``images`` (raw pixels to a label), ``detection`` (raw pixels to boxes), both
+with ``pictures``, or ``tensors`` (any inputs, any answers), and ``lite`` or ``executorch``. Only
+files that end in ``.j2`` have something to fill in.
 """
 
 from __future__ import annotations
@@ -18,10 +19,14 @@ import torch
 from jinja2 import Environment, StrictUndefined
 
 import mobilelab
-from mobilelab.apps import AppError, tensors, vectors
+from mobilelab.apps import AppError, detection, tensors, vectors
+from mobilelab.apps.labels import check_labels
 from mobilelab.core.errors import ModelFileError
 from mobilelab.datasets import Dataset
+from mobilelab.datasets.letterbox import Letterbox
+from mobilelab.datasets.scenes import Scene
 from mobilelab.runtimes import lite
+from mobilelab.tasks.boxes import Chooser
 
 PLATFORMS = ("android", "ios")
 VARIANTS = ("lite", "executorch")
@@ -36,7 +41,12 @@ IOS_BRANCH = "swiftpm-1.3.1"
 #: What PyTorch's speed_benchmark calls the types that it can make.
 _BENCHMARK_TYPES = {torch.float32: "float", torch.int64: "int64", torch.uint8: "uint8_t"}
 _TEMPLATES = Path(__file__).parent / "templates"
-_Recorded = TypeVar("_Recorded", vectors.Vectors, tensors.Cases)
+#: What goes into a project of each kind, between ``common`` and the runtime.
+_LAYERS = {
+    "images": ("pictures", "images"), "detection": ("pictures", "detection"),
+    "tensors": ("tensors",),
+}  # fmt: skip
+_Recorded = TypeVar("_Recorded", vectors.Vectors, tensors.Cases, detection.Detections)
 
 
 @dataclass(frozen=True)
@@ -135,6 +145,48 @@ def make_for_tensors(
     return _write(platform, variant, out, model, name, facts, {})
 
 
+def make_for_detection(
+    platform: str,
+    out: str | Path,
+    model: str | Path,
+    scenes: Sequence[Scene],
+    labels: Sequence[str],
+    *,
+    letterbox: Letterbox,
+    chooser: Chooser,
+    variant: str = "lite",
+    name: str = "MobileLab",
+) -> Project[detection.Detections]:
+    """Write a project for photographs and boxes, which compares each step with Python (lab 03).
+
+    Args:
+        platform: ``android`` or ``ios``.
+        out: the folder to make; one that is there already has to be empty.
+        model: see :func:`mobilelab.apps.detection.record`, as the next four.
+        scenes: photographs with their boxes.
+        labels: names of the classes.
+        letterbox: from a photograph to the input.
+        chooser: from the outputs to boxes.
+        variant: which runtime the app uses.
+        name: what stands under the app's icon.
+
+    Raises:
+        AppError: for a folder that is not empty or cannot be written, or an unknown choice.
+        ModelFileError: if the model is not a file for that variant.
+        ShapeError: if it is no detector for these labels.
+    """
+    out, model = Path(out), Path(model)
+    _check(platform, variant, out, model)
+    check_labels(labels)
+    recorded = detection.record(model, scenes, labels, letterbox, chooser)
+    facts = {"kind": "detection", "labels": labels, "recorded": recorded}
+    assets = {
+        "labels.txt": "".join(f"{label}\n" for label in labels),
+        "detection.json": _json(recorded.facts()),
+    }
+    return _write(platform, variant, out, model, name, facts, assets)
+
+
 def _write(
     platform: str, variant: str, out: Path, model: Path, name: str, facts: dict[str, Any],
     assets_text: dict[str, str],
@@ -155,7 +207,8 @@ def _write(
         "version": mobilelab.__version__,
     }
     files: dict[str, str] = {}
-    for layer in (f"{platform}/common", f"{platform}/{kind}", f"{platform}/{variant}", "shared"):
+    layers = [f"{platform}/{layer}" for layer in ("common", *_LAYERS[kind], variant)]
+    for layer in (*layers, "shared"):
         files |= dict(_rendered(_TEMPLATES / layer, facts))
     assets = ASSETS[platform]
     files |= {f"{assets}/{file}": text for file, text in assets_text.items()}
@@ -195,8 +248,7 @@ def _check(platform: str, variant: str, out: Path, model: Path) -> None:
 
 
 def _check_images(data: Dataset, labels: Sequence[str]) -> None:
-    if not all(label.strip() and label.isprintable() for label in labels):
-        raise AppError("A label is empty or holds a line break; give one name for each class.")
+    check_labels(labels)
     if data.preprocessing.mode != "bilinear":
         raise AppError(
             f"The apps resize bilinearly, and {data.name} is resized with "
@@ -229,23 +281,3 @@ def _preprocessing(data: Dataset) -> dict:
 
 def _json(facts: dict) -> str:
     return json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def read_labels(given: str | None) -> tuple[str, ...] | None:
-    """Labels from a command line: a text file with one on each line, or names between commas.
-
-    Raises:
-        AppError: if the file cannot be read.
-    """
-    if given is None:
-        return None
-    path = Path(given)
-    if "," in given and not path.is_file():
-        return tuple(name.strip() for name in given.split(","))
-    try:
-        return tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise AppError(
-            f"Cannot read labels from {given}; give a text file with one name on each line, or the "
-            "names with commas between them."
-        ) from error

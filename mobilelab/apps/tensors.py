@@ -96,14 +96,18 @@ def record(model: str | Path, examples: Sequence[Any]) -> Cases:
                     f"The {kind} {name or 'tensor'} is {dtype_name(leaf.dtype)}, and the apps read "
                     f"{', '.join(TYPES)}; convert it inside the network."
                 )
-    where = f"on {platform.system()} {platform.machine()}"
+    return Cases(
+        chosen, answers, INT8_TOLERANCE if quantized(session) else FLOAT_TOLERANCE, asked(session)
+    )
+
+
+def asked(session: Session) -> str:
+    """Which runtime answers, and where, in words."""
     lite = session.suffix == ".ptl"
     by = f"lite interpreter of torch {torch.__version__}" if lite else (
         f"ExecuTorch {version('executorch')}"
     )  # fmt: skip
-    return Cases(
-        chosen, answers, INT8_TOLERANCE if _quantized(session) else FLOAT_TOLERANCE, f"{by} {where}"
-    )
+    return f"{by} on {platform.system()} {platform.machine()}"
 
 
 def _only_tensors(kind: str, trees: Sequence[Any]) -> None:
@@ -118,7 +122,8 @@ def _only_tensors(kind: str, trees: Sequence[Any]) -> None:
                 )
 
 
-def _quantized(session: Session) -> bool:
+def quantized(session: Session) -> bool:
+    """Whether anything in a model file is in int8."""
     held = session.inspect()
     return any(name.startswith(("q", "quantized::")) for name in (*held.dtypes, *held.operators))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from mobilelab.core.trees import Tree, leaves, plain
 from mobilelab.tasks.base import DECIDED, USED, Bounds, Metric, Task, each, leaf_of
+from mobilelab.tasks.boxes import RawDetection
 from mobilelab.tasks.heads import Heads
 from mobilelab.tasks.numbers import Binary, Classification, Embedding, Regression
 from mobilelab.tasks.pictures import Detection, ImageToImage, Segmentation
@@ -17,8 +18,8 @@ from mobilelab.tasks.text import Extraction, Sequences, Speech, Tagging
 
 __all__ = [
     "DECIDED", "USED", "Binary", "Bounds", "Classification", "Detection", "Embedding",
-    "Extraction", "Heads", "ImageToImage", "Metric", "Regression", "Segmentation", "Sequences",
-    "Speech", "Tagging", "Task", "each", "guess", "leaf_of",
+    "Extraction", "Heads", "ImageToImage", "Metric", "RawDetection", "Regression", "Segmentation",
+    "Sequences", "Speech", "Tagging", "Task", "each", "guess", "leaf_of",
 ]  # fmt: skip
 
 

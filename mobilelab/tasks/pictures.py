@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, cast
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -63,16 +64,24 @@ class Segmentation(Task):
         return (both[either > 0] / either[either > 0]).mean().item()
 
 
+#: Of boxes, nine in ten have to have a partner: a score that crosses the threshold by a rounding
+#: makes a box appear or vanish. In int8 that took one box of twenty from lab 03's detector, and
+#: nothing from its precision.
+SHOWN = Bounds(agree=0.9)
+
+
 @dataclass(frozen=True)
 class Detection(Task):
     """Boxes with a class and a score, in any order and number.
 
     Args:
         iou: boxes are the same if they overlap by this intersection over union.
-        least: boxes with a lower score are not looked at.
+        least: boxes with a lower score are not compared with another model's, because no app
+            would show them. Precision is computed from all boxes there are, as COCO does it.
         boxes: path of the boxes, shape ``(k, 4)``: x0, y0, x1, y1.
         scores: path of the scores, shape ``(k,)``.
         labels: path of the class numbers, shape ``(k,)``; empty where there is one class.
+        bounds: how many boxes have to have a partner.
     """
 
     iou: float = 0.5
@@ -80,6 +89,7 @@ class Detection(Task):
     boxes: str = "boxes"
     scores: str = "scores"
     labels: str = "labels"
+    bounds: Bounds = SHOWN
     metric: ClassVar[Metric] = Metric("mAP", "%")
     decisions: ClassVar[str] = "boxes"
     same_shapes: ClassVar[bool] = False
@@ -137,18 +147,46 @@ class Detection(Task):
 
     def score(self, answers: Tree, targets: Sequence[Mapping[str, Tensor]]) -> float:
         """COCO's mean average precision over IoU 0.50 to 0.95, 0 to 1 (torchmetrics)."""
+        return self.precision(answers, targets)["map"]
+
+    def precision(self, answers: Tree, targets: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+        """COCO's figures, 0 to 1, by torchmetrics' names.
+
+        ``map`` over IoU 0.50 to 0.95, ``map_50`` and ``map_75`` at one IoU, ``map_small``,
+        ``map_medium`` and ``map_large`` by the area of a box in pixels (32 and 96 squared lie
+        between), and recalls. -1 where there is nothing of that size.
+        """
+        return {
+            name: value.item()
+            for name, value in self._coco(answers, targets).items()
+            if value.numel() == 1 and name != "classes"
+        }
+
+    def curve(self, answers: Tree, targets: Sequence[Mapping[str, Tensor]]) -> Tensor:
+        """Precision at recalls of 0, 0.01 to 1 and an IoU of 0.5, the mean over the classes.
+
+        Shape ``(101,)``; its mean is ``map_50``.
+        """
+        # IoU x recall x class x area x number of boxes: all areas, and the largest number
+        found = self._coco(answers, targets, extended_summary=True)["precision"][0, :, :, 0, -1]
+        return torch.stack([column for column in found.T if (column >= 0).all()]).mean(0)
+
+    def _coco(
+        self, answers: Tree, targets: Sequence[Mapping[str, Tensor]], **more: Any
+    ) -> dict[str, Tensor]:
         from torchmetrics.detection import MeanAveragePrecision
 
-        found = [one for tree in each(answers) for one in _corners(self.decide(tree))]
-        metric = MeanAveragePrecision(box_format="xyxy")
+        every = replace(self, least=-math.inf)
+        found = [one for tree in each(answers) for one in _corners(every.decide(tree))]
+        metric = MeanAveragePrecision(box_format="xyxy", **more)
         metric.update(
             [{k: v.float() if k != "labels" else v for k, v in one.items()} for one in found],
             [dict(one) for one in targets],
         )
-        found_map = metric.compute()["map"].item()
-        if found_map < 0:
+        computed = metric.compute()
+        if computed["map"] < 0:
             raise ShapeError("There is no box in the targets, so there is nothing to find.")
-        return found_map
+        return computed
 
 
 def _corners(pictures: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:

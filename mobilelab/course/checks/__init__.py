@@ -1,9 +1,9 @@
-"""Instant checks for the exercises in the chapters.
+"""Instant checks for the exercises in the chapters and labs.
 
-One module per chapter (``ch00``, ``ch01`` and so on), one function per task; ``doorbell`` has
-chapter 04's networks. A check runs the learner's function, or looks at the answer, on named cases
-and shows for each what was expected, what came, and the misconception behind a typical wrong
-answer.
+One module per chapter (``ch00``) and lab (``lab03``), one function per task;
+``doorbell`` has chapter 04's networks. A check runs the learner's function, or looks at the answer,
+on named cases and shows for each what was expected, what came, and the misconception behind a
+typical wrong answer.
 """
 
 from __future__ import annotations

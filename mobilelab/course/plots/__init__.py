@@ -1,6 +1,7 @@
 """The course's pictures: one function per picture, each returns a matplotlib figure.
 
-``charts`` draws what was measured, ``diagrams`` how something works, ``style`` is what they share.
+``charts`` draws what was measured, ``photos`` photographs with boxes, ``diagrams`` how something
+works, ``style`` is what they share.
 """
 
 from mobilelab.course.plots.charts import (
@@ -14,6 +15,7 @@ from mobilelab.course.plots.charts import (
     zeros,
 )
 from mobilelab.course.plots.diagrams import STEPS, lost_bias, workflow
+from mobilelab.course.plots.photos import boxes
 from mobilelab.course.plots.style import (
     BLUE,
     GREEN,
@@ -44,6 +46,7 @@ __all__ = [
     "Picture",
     "answer_titles",
     "bars",
+    "boxes",
     "figure",
     "images",
     "label_column",

@@ -9,6 +9,7 @@ public final class Bitmap {
     public static Bitmap createScaledBitmap(Bitmap src, int width, int height, boolean filter) {
         return null;
     }
+    public Bitmap copy(Config config, boolean isMutable) { return null; }
     public int getWidth() { return 0; }
     public int getHeight() { return 0; }
     public void getPixels(

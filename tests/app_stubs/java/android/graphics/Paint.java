@@ -5,6 +5,7 @@ public class Paint {
     public enum Style { FILL, STROKE }
     public enum Cap { ROUND }
     public enum Join { ROUND }
+    public Paint() {}
     public Paint(int flags) {}
     public Style getStyle() { return null; }
     public void setStyle(Style style) {}

@@ -1,8 +1,5 @@
 package com.example.mobilelab
 
-import kotlin.math.floor
-import kotlin.math.max
-import kotlin.math.min
 import kotlin.math.roundToInt
 
 /**
@@ -54,23 +51,6 @@ class Preprocessing(
         }
         return out
     }
-
-    /** For each output pixel along one axis: its two source pixels and the weight of the second. */
-    private class Taps(val first: IntArray, val second: IntArray, val weight: FloatArray) {
-        companion object {
-            fun of(from: Int, to: Int): Taps {
-                val step = from.toFloat() / to
-                val taps = Taps(IntArray(to), IntArray(to), FloatArray(to))
-                for (i in 0 until to) {
-                    val place = max(0f, (i + 0.5f) * step - 0.5f)
-                    taps.first[i] = min(floor(place).toInt(), from - 1)
-                    taps.second[i] = min(taps.first[i] + 1, from - 1)
-                    taps.weight[i] = place - taps.first[i]
-                }
-                return taps
-            }
-        }
-    }
 }
 
 /**
@@ -94,13 +74,3 @@ fun inkToRaw(ink: FloatArray, side: Int, height: Int, width: Int, maxValue: Floa
         (sum / (tall * wide) * maxValue).roundToInt().toByte()
     }
 }
-
-/**
- * Turns Android's packed pixels into planes: all red, then all green, then all blue.
- *
- * @param pixels ARGB, one Int for each pixel
- */
-fun pixelsToRaw(pixels: IntArray): ByteArray =
-    ByteArray(3 * pixels.size) { i ->
-        (pixels[i % pixels.size] shr (16 - 8 * (i / pixels.size))).toByte()
-    }

@@ -1,6 +1,5 @@
 package com.example.mobilelab
 
-import kotlin.math.abs
 import kotlin.math.sqrt
 
 /**
@@ -89,18 +88,6 @@ fun selfCheck(
         expected.vectors.size,
         expected,
     )
-}
-
-/** Largest absolute difference; infinite if the lengths differ or a value is not a number. */
-fun largestDifference(expected: FloatArray, got: FloatArray): Double {
-    if (expected.size != got.size) return Double.POSITIVE_INFINITY
-    var largest = 0.0
-    for (i in expected.indices) {
-        val difference = abs(expected[i].toDouble() - got[i])
-        if (!difference.isFinite()) return Double.POSITIVE_INFINITY
-        largest = maxOf(largest, difference)
-    }
-    return largest
 }
 
 /** Index of the highest score. */

@@ -137,7 +137,7 @@ def data_root() -> Path:
     Raises:
         DataError: if the package was installed without its checkout.
     """
-    root = Path(__file__).resolve().parent.parent / "data"
+    root = Path(__file__).resolve().parents[2] / "data"
     if not root.is_dir():
         raise DataError(
             f"The bundled data folder {root} is missing; run MobileLab from its checkout "
