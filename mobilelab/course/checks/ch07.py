@@ -37,8 +37,8 @@ def check_density(density: Mapping[str, float], costs: Mapping[tuple[str, str], 
     )
 
 
-def check_first_screen(first_screen: Callable[[Tensor, Tensor, Tensor, Tensor], str]) -> Check:
-    """07.2: what an app's first screen says about recorded and seen tensors."""
+def _screens() -> tuple[tuple[str, tuple[Tensor, Tensor, Tensor, Tensor], str, str], ...]:
+    """Name, what was recorded and what was seen, the right word, hint."""
     generator = torch.Generator().manual_seed(7)
     inputs = torch.rand(3, 1, 8, 8, generator=generator)
     inputs[0, 0, 1, 1] = 1.8
@@ -91,24 +91,21 @@ def check_first_screen(first_screen: Callable[[Tensor, Tensor, Tensor, Tensor], 
         ("another shape", inputs[:, :, :4], scores, "preprocessing",
          "Compare the shapes before the numbers; subtracting other shapes raises or repeats."),
     )  # fmt: skip
+    alike = (inputs[:1].repeat(3, 1, 1, 1), scores, inputs[:1], scores)
+    hint = "Compare the shapes before the numbers: torch repeats one image to subtract it."
+    return (
+        *((name, (inputs, scores, seen, got), word, why) for name, seen, got, word, why in cases),
+        ("one image for three that are alike", alike, "preprocessing", hint),
+    )
+
+
+def check_first_screen(first_screen: Callable[[Tensor, Tensor, Tensor, Tensor], str]) -> Check:
+    """07.2: what an app's first screen says about recorded and seen tensors."""
     return verify(
         "Exercise 07.2",
         [
-            Case(
-                name,
-                lambda seen=seen, got=got: first_screen(inputs, scores, seen, got),
-                expected,
-                hint,
-            )
-            for name, seen, got, expected, hint in cases
-        ]
-        + [
-            Case(
-                "one image for three that are alike",
-                lambda: first_screen(inputs[:1].repeat(3, 1, 1, 1), scores, inputs[:1], scores),
-                "preprocessing",
-                "Compare the shapes before the numbers: torch repeats one image to subtract it.",
-            )
+            Case(name, lambda given=given: first_screen(*given), expected, hint)
+            for name, given, expected, hint in _screens()
         ],
     )
 
