@@ -3,6 +3,7 @@ import hashlib
 import http.server
 import pickle
 import runpy
+import shutil
 import struct
 import threading
 import urllib.error
@@ -64,8 +65,7 @@ def test_unknown_name_is_one_sentence():
 
 @pytest.fixture
 def copied_data(tmp_path, monkeypatch):
-    for file in (ROOT / "data").iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
+    shutil.copytree(ROOT / "data", tmp_path, dirs_exist_ok=True)
     monkeypatch.setattr(datasets, "data_root", lambda: tmp_path)
     return tmp_path
 
