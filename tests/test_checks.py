@@ -234,6 +234,8 @@ def test_a_forgotten_return_is_told_as_one(chapter, task):
     first = next(outcome for outcome in check.outcomes if not outcome.ok)
     if task == "export":  # which is to save a file, and to return nothing
         assert "saved no file" in repr(check)
+    elif task == "witness":  # for which None means that there is none
+        assert "got      'None'" in repr(check)
     else:
         assert first.hint == NOTHING_RETURNED, repr(check)
 
