@@ -237,11 +237,10 @@ def of_road(
     """
     found = []
     start = before_passes(road, subject.model, subject.examples)
-    passes = different and start is not None  # every other answer would differ as well
-    if traced and road.exact and not state and not passes:
-        found += frozen_in(subject, call)
-    if passes:
+    if different and start is not None:
         found += blame(subject, start)
+    elif traced and road.exact and not state:  # else every other answer would differ as well
+        found += frozen_in(subject, call)
     if state:
         found += lost_state(subject, call)
     if hasattr(call, "inspect"):
