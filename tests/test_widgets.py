@@ -13,6 +13,7 @@ import torch
 from matplotlib.colors import to_hex
 from records import record
 from torch.utils.flop_counter import FlopCounterMode
+from traitlets import TraitError
 
 from mobilelab import measure, models
 from mobilelab.core.errors import MeasureError, MobileLabError, ProgressError
@@ -26,8 +27,8 @@ from mobilelab.course.widgets import (
     quiz,
     resolution,
     scatter,
-    tradeoff,
 )
+from mobilelab.course.widgets import explorer as explorer_base
 from mobilelab.course.widgets.axis import ACCURACY, LATENCY, MEMORY, SIZE, Axis
 from mobilelab.course.widgets.fake_quantization import Setting
 from mobilelab.course.widgets.pareto import pareto
@@ -64,7 +65,8 @@ def counted_work():
 def picture(widget):
     """What the explorer shows is a PNG, and nothing went wrong."""
     assert widget.errors == []
-    shown = bytes(widget.picture.value)
+    kept = isinstance(widget, explorer_base.Explorer)
+    shown = drawing.small_png(widget.figure()) if kept else bytes(widget.picture.value)
     assert shown.startswith(b"\x89PNG") and len(shown) > 3000
     return shown
 
@@ -103,11 +105,12 @@ def test_on_the_front_noise_beats_nobody():
 def test_a_limit_that_nobody_set_is_none():
     explorer = widgets.TradeoffExplorer(TABLE, Budget(accuracy=0.9, p95_times_float=2.0))
     assert explorer.budget.file_kb == explorer.budget.median_ms == math.inf
+    assert explorer.size.endless and explorer.latency.endless
     assert explorer.budget.p95_times_float == 2.0
     explorer.size.value = 300.0
     assert explorer.budget.file_kb == 300.0
     explorer.y.value = "p95"
-    dashed = [line for line in explorer.figure.axes[0].lines if line.get_linestyle() == "--"]
+    dashed = [line for line in explorer.figure().axes[0].lines if line.get_linestyle() == "--"]
     assert len(dashed) == 2
 
 
@@ -159,6 +162,10 @@ def test_sliders_at_their_ends_and_every_selection():
         for value in (slider.min, slider.max):
             slider.value = value
             picture(explorer)
+        slider.value = slider.max + 1  # beyond the end is the end
+        assert slider.value == slider.max
+        with pytest.raises(TraitError, match="is not a number"):
+            slider.value = "much"
     for name in explorer.selected.options:
         explorer.selected.value = name
         assert f"<b>{name}</b>" in explorer.words.value
@@ -175,12 +182,33 @@ def test_moving_a_slider_changes_the_picture():
     assert picture(explorer) != before
 
 
-def test_drawing_into_the_same_figure_gives_the_same_picture_as_a_new_one():
-    used = drawing.canvas()
-    scatter.draw(TABLE, LATENCY, ACCURACY, SIZE, COURSE, "big", used)
-    again = scatter.draw(TABLE, SIZE, LATENCY, ACCURACY, COURSE, "fits", used)
-    fresh = scatter.draw(TABLE, SIZE, LATENCY, ACCURACY, COURSE, "fits")
-    assert again is used and drawing.png(again) == drawing.png(fresh)
+def test_a_page_that_moves_tells_the_controls_and_python_tells_the_page():
+    explorer = widgets.TradeoffExplorer(TABLE)
+    explorer.set_state({"state": {**explorer.state, "size": 123.0, "pinned": "big"}})
+    assert (explorer.size.value, explorer.pinned.value) == (123.0, "big")
+    assert explorer.budget.file_kb == 123.0
+    explorer.selected.value = "wrong"
+    assert explorer.state["selected"] == "wrong" and explorer.state["size"] == 123.0
+    with pytest.raises(TraitError, match="'nobody' is none of"):
+        explorer.selected.value = "nobody"
+
+
+def test_all_files_compete_if_one_asks_for_it():
+    rows = [record("pt", file="a.pt", file_kb=1.0), record("ptl", file_kb=5.0)]
+    explorer = widgets.TradeoffExplorer(rows)
+    assert "of what a phone can load: ptl." in explorer.words.value
+    explorer.everything.value = True
+    assert "of all files: pt." in explorer.words.value
+    assert [r["phone"] for r in explorer.data["measured"]["1 NCHW"]["records"]] == [False, True]
+
+
+def test_a_file_far_below_the_others_is_drawn_outside_with_its_figure():
+    """A file that is 10 % right once stood on the line of 98 %."""
+    figure = scatter.draw(TABLE, SIZE, ACCURACY, LATENCY, COURSE)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert [text for text in texts if "outside" in text] == ["wrong  outside: 10.0 %  0.10 ms"]
+    markers = [line.get_marker() for line in figure.axes[0].lines]
+    assert markers.count("v") == 1 and "X" not in markers
 
 
 def test_names_are_escaped():
@@ -188,6 +216,8 @@ def test_names_are_escaped():
     assert "<b>x</b> misses" not in explorer.words.value
     assert "&lt;b&gt;x&lt;/b&gt; misses" in explorer.words.value
     assert "<b>x</b>" not in explorer._repr_mimebundle_()["text/html"].replace("<b>&lt;", "")
+    named = widgets.TradeoffExplorer([record("</script><script>alert(1)")])
+    assert named.static().count("</script>") == 2  # its own two, and none that a name brought
 
 
 def test_ones_own_record_drops_in_and_any_quantity_can_be_an_axis():
@@ -202,38 +232,39 @@ def test_ones_own_record_drops_in_and_any_quantity_can_be_an_axis():
 
 def test_csv_is_what_is_shown(tmp_path):
     explorer = widgets.TradeoffExplorer(TABLE, folder=tmp_path / "new")
-    explorer.export.click()
-    rows = list(csv.DictReader(io.StringIO((tmp_path / "new" / "tradeoff.csv").read_text())))
+    path = explorer.save_csv()
+    assert path == tmp_path / "new" / "tradeoff.csv"
+    rows = list(csv.DictReader(io.StringIO(path.read_text())))
     assert [row["variant"] for row in rows] == [r.variant for r in TABLE]
     assert {row["layout"] for row in rows} == {"NCHW"}
-    assert "Saved 4 rows" in explorer.saved.value
 
 
 def test_csv_into_a_place_that_is_no_folder_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("x")
     explorer = widgets.TradeoffExplorer(TABLE, folder=tmp_path / "file")
-    explorer.export.click()  # ipywidgets logs what a button's callback raises
-    assert isinstance(explorer.errors[0], MobileLabError)
-    assert "another folder" in explorer.problem.value and "role='alert'" in explorer.problem.value
-    explorer.size.value = 123  # the next move works, and takes the message away
-    assert explorer.problem.value == ""
+    with pytest.raises(MobileLabError, match="another folder"):
+        explorer.save_csv()
 
 
 def test_a_callback_that_raises_shows_it_and_raises(monkeypatch):
     explorer = widgets.TradeoffExplorer(TABLE)
-    monkeypatch.setattr(tradeoff, "draw", lambda *a: 1 / 0)
+    monkeypatch.setattr(explorer, "moved", lambda names: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         explorer.size.value = 77
-    assert "ZeroDivisionError: division by zero" in explorer.problem.value
+    assert explorer.problem == "ZeroDivisionError: division by zero"
     assert [type(error) for error in explorer.errors] == [ZeroDivisionError]
+    monkeypatch.undo()
+    explorer.size.value = 78  # the next move works, and takes the message away
+    assert explorer.problem == ""
 
 
 def test_switches_measure_once_and_remember():
-    calls = []
+    calls, told = [], []
 
     def again(threads, layout, on_step):
         calls.append((threads, layout))
         on_step("big")
+        told.append(explorer.progress)
         return [dataclasses.replace(r, threads=threads, layout=layout) for r in TABLE]
 
     explorer = widgets.TradeoffExplorer(TABLE, remeasure=again)
@@ -244,7 +275,14 @@ def test_switches_measure_once_and_remember():
     explorer.threads.value, explorer.layout_switch.value = 1, "NCHW"
     assert "with 1 thread, input NCHW" in explorer.words.value
     assert calls == [(2, "NCHW"), (2, "channels_last"), (1, "channels_last")]
-    assert explorer.progress_row.layout.visibility == "hidden"
+    assert told == [{"done": 1, "of": 5, "what": "measuring big"}] * 3
+    assert explorer.progress == {}
+    assert set(explorer.data["measured"]) == {
+        "1 NCHW",
+        "2 NCHW",
+        "2 channels_last",
+        "1 channels_last",
+    }
     assert widgets.TradeoffExplorer(TABLE).threads.disabled
 
 
@@ -255,9 +293,8 @@ def test_a_measurement_that_fails_says_so_and_keeps_the_table():
     explorer = widgets.TradeoffExplorer(TABLE, remeasure=again)
     with pytest.raises(MeasureError):
         explorer.threads.value = 2
-    assert "did not finish" in explorer.problem.value
-    assert explorer.records == TABLE
-    assert explorer.progress_row.layout.visibility == "hidden"
+    assert "did not finish" in explorer.problem
+    assert explorer.records == TABLE and explorer.progress == {}
 
 
 def test_static_form_reads_without_a_kernel():
@@ -265,6 +302,7 @@ def test_static_form_reads_without_a_kernel():
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert "<img alt='Variants as points" in bundle["text/html"]
     assert "src='data:image/png;base64," in bundle["text/html"]
+    assert "http" not in bundle["text/html"].replace("http://www.w3.org/", "")  # nothing is fetched
     for name in ("big", "small", "fits", "wrong"):
         assert name in bundle["text/plain"] and f">{name}</td>" in bundle["text/html"]
 

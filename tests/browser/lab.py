@@ -206,6 +206,29 @@ def moves(page: Page, output, slider, count: int) -> dict[str, object]:
     return {"ms": seen["samples"], "least_height": seen["low"]}
 
 
+_WATCH_PAGE = """
+(control) => {
+  window.seen = { samples: [], zero: 0 };
+  document.addEventListener('keydown', () => { window.seen.zero = performance.now(); }, true);
+  control.addEventListener('input', () => requestAnimationFrame(() => {
+    const painted = new MessageChannel();
+    painted.port1.onmessage = () => window.seen.samples.push(performance.now() - window.seen.zero);
+    painted.port2.postMessage(0);
+  }));
+}
+"""
+
+
+def page_moves(page: Page, control, count: int) -> list[float]:
+    """Move a slider that the page answers by itself; the ms from each key to the repaint."""
+    control.evaluate(_WATCH_PAGE)
+    control.focus()
+    for i in range(count):
+        page.keyboard.press("ArrowRight" if (i // 2) % 2 == 0 else "ArrowLeft")
+        page.wait_for_function(f"() => window.seen.samples.length > {i}")
+    return page.evaluate("() => window.seen.samples")
+
+
 def slider(output, description: str):
     """The slider with this description."""
     return output.locator(f".widget-slider:has(label:text-is('{description}'))").first

@@ -12,7 +12,9 @@ import lab
 import nbformat
 import pytest
 from playwright.sync_api import expect
+from records import record
 
+from mobilelab.course import widgets
 from mobilelab.recipes import successors, variants
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -133,6 +135,60 @@ def many_moves(server, page, output, slider, name, printed, count):
     assert heap_after - heap < 8 and nodes_after - nodes < 500 and grown < 30
 
 
+def many_page_moves(server, page, control, name, printed, count):
+    """Moves that the page answers by itself, and that fill no memory on either side."""
+    lab.page_moves(page, control, 20)
+    outputs = page.locator(".jp-OutputArea-child").count()
+    heap, nodes = lab.in_use(page)
+    kernel = server.kernel_mib()
+    printed(lab.summary(name, lab.page_moves(page, control, count)))
+    assert page.locator(".jp-OutputArea-child").count() == outputs
+    heap_after, nodes_after = lab.in_use(page)
+    grown = server.kernel_mib() - kernel
+    assert heap_after - heap < 8 and nodes_after - nodes < 500 and grown < 30
+
+
+@pytest.mark.parametrize("app", ["lab/tree", "notebooks"])
+def test_the_explorer_moves_while_the_kernel_is_in_an_endless_loop(server, page, app):
+    made = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell(source)
+            for source in (
+                "import sys\nsys.path.insert(0, r'" + str(ROOT / "tests") + "')\n"
+                "from records import record\nfrom mobilelab import widgets\n"
+                "mine = widgets.TradeoffExplorer([record('a', file_kb=90.0), record('b')])\nmine",
+                "print('size is', mine.size.value)",
+                "mine.selected.value = 'b'",
+                "while True: pass",
+            )
+        ]
+    )
+    made.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
+    name = f"endless-{app.split('/')[0]}.ipynb"
+    nbformat.write(made, server.folder / name)
+    notebook = lab.Notebook(server, page, name, app=app)
+    notebook.run_cell("import sys")
+    output = notebook.output("import sys")
+    control = output.get_by_label("size at most (kB)")
+    expect(control).to_be_visible(timeout=120_000)
+    control.focus()
+    page.keyboard.press("Home")
+    expect(words(output)).to_contain_text("Fits the budget: nothing.")
+    notebook.run_cell("size is")  # the kernel was told
+    expect(notebook.output("size is")).to_contain_text("size is 0")
+    notebook.run_cell("selected.value")  # and tells the page
+    expect(output.locator(".mobilelab-code")).to_contain_text("The cell that builds b")
+    notebook.run_cell("while True")
+    expect(page.locator(".jp-CodeCell .jp-InputPrompt").nth(3)).to_have_text("[*]:")
+    control.focus()
+    page.keyboard.press("End")
+    expect(words(output)).to_contain_text("Fits the budget: a, b.")
+    output.get_by_label("selected", exact=True).select_option("a")
+    expect(output.locator(".mobilelab-code")).to_contain_text("The cell that builds a")
+    notebook.command("notebook:interrupt-kernel")
+    healthy(notebook)
+
+
 def test_chapter_06_explores_a_budget(server, page, printed, walk):
     name = opened(
         server, "06_choose_within_a_budget.ipynb", measured(walk(*variants.walk(quick=True))),
@@ -143,41 +199,41 @@ def test_chapter_06_explores_a_budget(server, page, printed, walk):
     notebook.run_all()
     healthy(notebook)
     output = notebook.output("again = partial")
-    size = lab.slider(output, "size at most (kB)")
-    many_moves(server, page, output, size, "trade-off, size", printed, 40)
-    accuracy = lab.slider(output, "accuracy at least (%)")
-    many_moves(server, page, output, accuracy, "trade-off, accuracy", printed, 40)
+    size = output.get_by_label("size at most (kB)")
+    many_page_moves(server, page, size, "trade-off, size", printed, 40)
+    accuracy = output.get_by_label("accuracy at least (%)")
+    many_page_moves(server, page, accuracy, "trade-off, accuracy", printed, 40)
 
-    size.locator(".noUi-handle").focus()
+    size.focus()
     page.keyboard.press("Home")
     expect(words(output)).to_contain_text("Fits the budget: nothing.")
     expect(words(output)).to_contain_text("mobile-int8 misses the budget: 419 kB too large")
     page.keyboard.press("End")
     expect(words(output)).to_contain_text("mobile-nhwc")
 
-    selected = output.locator("select").nth(3)
-    selected.select_option("int8")
+    output.get_by_label("selected", exact=True).select_option("int8")
     expect(output.locator(".mobilelab-code")).to_contain_text("prepare(network)")
-    output.locator("select").nth(0).select_option("accuracy")
+    output.get_by_label("across", exact=True).select_option("accuracy")
     expect(words(output)).to_contain_text("Pareto front in accuracy and 95th percentile")
     shot(page, output, "06-accuracy")
-    output.locator("select").nth(0).select_option("size")
+    output.get_by_label("across", exact=True).select_option("size")
 
-    output.get_by_role("button", name="Save table as CSV").click()
+    with page.expect_download() as download:
+        output.get_by_role("button", name="Save table as CSV").click()
     expect(output).to_contain_text("Saved 8 rows")
-    saved = (server.folder / "out" / "opened" / "tradeoff.csv").read_text().splitlines()
+    saved = Path(download.value.path()).read_text().splitlines()
     assert len(saved) == 9
 
     texts = lab.texts_from_now_on(output)
-    output.get_by_role("button", name="2 threads").click()
+    output.get_by_text("2 threads", exact=True).click()
     expect(words(output)).to_contain_text("with 2 threads", timeout=120_000)
-    told = [text for text in texts() if text.startswith("measuring ")]
+    told = [text.strip() for text in texts() if text.startswith(" measuring ")]
     names = [line.split(",")[0] for line in saved[1:]]
     assert told == [f"measuring {name}" for name in (*names, "latency")]
-    output.get_by_role("button", name="1 thread").click()
+    output.get_by_text("1 thread", exact=True).click()
     expect(words(output)).to_contain_text("with 1 thread,")
     shot(page, output, "06-tradeoff")
-    output.get_by_role("button", name="channels_last").click()
+    output.get_by_text("channels_last", exact=True).click()
     expect(words(output)).to_contain_text("input channels_last", timeout=120_000)
 
     resolution = notebook.output("measure_sizes")
@@ -269,24 +325,24 @@ def test_chapter_09_explores_three_runtimes(server, page, walk):
     notebook.run_all()
     healthy(notebook)
     output = notebook.output("again = partial")
-    size = lab.slider(output, "size at most (kB)").locator(".noUi-handle")
+    size = output.get_by_label("size at most (kB)")
     size.focus()
     page.keyboard.press("End")
     for name in ("mobile-nhwc", "et-fp32", "et-int8", "litert-fp32", "litert-int8"):
         expect(words(output)).to_contain_text(name)
-    selected = output.locator("select").nth(3)
+    selected = output.get_by_label("selected", exact=True)
     selected.select_option("et-int8")
     expect(output.locator(".mobilelab-code")).to_contain_text("prepare_pt2e(")
     selected.select_option("litert-int8")
     expect(output.locator(".mobilelab-code")).to_contain_text("add_static_config")
-    output.locator("select").nth(1).select_option("load time")
+    output.get_by_label("up", exact=True).select_option("load time")
     expect(words(output)).to_contain_text("Pareto front in file size and load time")
-    output.locator("select").nth(1).select_option("latency")
+    output.get_by_label("up", exact=True).select_option("latency")
 
-    output.get_by_role("button", name="2 threads").click()
+    output.get_by_text("2 threads", exact=True).click()
     expect(words(output)).to_contain_text("with 2 threads", timeout=120_000)
     shot(page, output, "09-runtimes")
-    output.get_by_role("button", name="1 thread").click()
+    output.get_by_text("1 thread", exact=True).click()
     expect(words(output)).to_contain_text("with 1 thread,")
     healthy(notebook)
 
@@ -335,6 +391,33 @@ def test_stored_notebook_shows_picture_and_table_without_running(server, page, a
     assert image.evaluate("img => img.naturalWidth") > 500
     expect(output.locator("table")).to_contain_text("mobile-nhwc")
     shot(page, output, f"06-stored-{app.split('/')[0]}")
+
+
+@pytest.mark.parametrize("app", ["lab/tree", "notebooks"])
+def test_stored_explorer_moves_once_it_is_trusted_and_no_cell_was_run(server, page, app):
+    rows = [record("small", file_kb=90.0), record("large", file_kb=900.0)]
+    shown = {"text/html": widgets.TradeoffExplorer(rows).static()}
+    output = nbformat.v4.new_output("display_data", shown)
+    cell = nbformat.v4.new_code_cell("explorer", outputs=[output])
+    made = nbformat.v4.new_notebook(cells=[cell])
+    made.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
+    name = f"kept-{app.split('/')[0]}.ipynb"
+    nbformat.write(made, server.folder / name)
+    notebook = lab.Notebook(server, page, name, app=app)
+    output = notebook.output("explorer")
+    # Untrusted, as a file from elsewhere is: no script runs, and the picture is there.
+    expect(output.locator("img[alt^='Variants as points']")).to_be_visible()
+    expect(output.locator("input")).to_have_count(0)
+    page.evaluate(
+        """() => { for (const cell of window.jupyterapp.shell.currentWidget.content.model.cells)
+             cell.trusted = true; }"""
+    )
+    size = output.get_by_label("size at most (kB)")
+    expect(size).to_be_visible()
+    size.focus()
+    page.keyboard.press("Home")
+    expect(words(output)).to_contain_text("Fits the budget: nothing.")
+    shot(page, output, f"stored-trusted-{app.split('/')[0]}")
 
 
 def test_callback_that_raises_is_shown_in_the_explorer(server, page):

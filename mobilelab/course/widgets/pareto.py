@@ -11,7 +11,7 @@ from mobilelab.course.widgets.axis import Axis
 from mobilelab.measure import Record
 
 
-def pareto(records: Sequence[Record], x: Axis, y: Axis) -> list[Record]:
+def pareto(records: Sequence[Record], x: Axis, y: Axis, everything: bool = False) -> list[Record]:
     """The records that no other beats, ordered along ``x`` (chapter 06).
 
     One record beats another if it costs at most as much in both quantities and less in at least
@@ -19,7 +19,9 @@ def pareto(records: Sequence[Record], x: Axis, y: Axis) -> list[Record]:
     records do not beat each other, and both stay.
 
     Records whose answers are DIFFERENT do not compete: their figures count for nothing. Nor do
-    those without one of the two figures, nor, if a phone can load one of them, files that none can.
+    those without one of the two figures, nor, if a phone can load one of them, files that none can
+    (unless ``everything`` is set). ``static/pareto.js`` does the same in the page, and a test
+    compares.
     """
 
     def cost(record: Record, axis: Axis) -> float:
@@ -36,12 +38,14 @@ def pareto(records: Sequence[Record], x: Axis, y: Axis) -> list[Record]:
     able = [
         r for r in records if r.verdict != "DIFFERENT" and math.inf not in (cost(r, x), cost(r, y))
     ]
-    able = [r for r in able if _loads_on_a_phone(r.file)] or able
+    if not everything:
+        able = [r for r in able if loads_on_a_phone(r.file)] or able
     front = [record for record in able if not any(beats(other, record) for other in able)]
     return sorted(front, key=lambda r: (cost(r, x), cost(r, y)))
 
 
-def _loads_on_a_phone(file: str) -> bool:
+def loads_on_a_phone(file: str) -> bool:
+    """Whether a phone's runtime takes files of this ending."""
     try:
         return runtimes.kind(file).on_phones
     except MobileLabError:

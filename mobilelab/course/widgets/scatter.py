@@ -24,7 +24,7 @@ def draw(
     color: Axis,
     budget: Budget,
     selected: str = "",
-    figure: Figure | None = None,
+    everything: bool = False,
 ) -> Figure:
     """Every record as a point; what misses the budget is gray, the Pareto front is a line.
 
@@ -35,9 +35,9 @@ def draw(
         color: third quantity, as color and in the label.
         budget: dashed lines on the axes that it limits; decides what is gray.
         selected: name of the record to ring.
-        figure: an earlier drawing of this function, to be used again.
+        everything: files that no phone can load compete for the front, too.
     """
-    figure = figure or canvas()
+    figure = canvas()
     ax = axes(figure, 0.085, 0.125, 0.6, 0.795)
     shown = [r for r in records if x.places(r) and y.places(r)]
     x_limits, y_limits = _limits(shown, x, budget), _limits(shown, y, budget)
@@ -48,7 +48,7 @@ def draw(
         limit = axis.limit(budget, shown)
         if limit < math.inf:
             line(limit, color=GREEN, ls="--", lw=1.5)
-    front = pareto(shown, x, y)
+    front = pareto(shown, x, y, everything)
     if len(front) > 1:
         ax.step(
             [x.known(r) for r in front], [y.known(r) for r in front],
@@ -67,16 +67,38 @@ def draw(
         spreads.append(((px - across, py - up), (px + across, py + up)))
         paints.append(paint)
         ax.plot(
-            px, py, "X" if record.verdict == "DIFFERENT" else "o", ms=11, mew=1.2, zorder=3,
+            px, py, _marker(record, (px, py), x, y), ms=11, mew=1.2, zorder=3,
             mfc=paint if fits else "white", mec=INK if fits else GREY, clip_on=False,
         )  # fmt: skip
         if record.variant == selected:
             ax.plot(px, py, "o", ms=19, mfc="none", mec=RED, mew=2.5, zorder=4, clip_on=False)
-        labels.append((px, py, f"{record.variant}  {color.text(record)}", GREY))
+        labels.append((px, py, _label(record, (px, py), (x, y, color)), GREY))
     ax.add_collection(LineCollection(spreads, colors=paints, lw=3, zorder=2), False)
     label_column(ax, labels, size=10.5)
     figure.text(0.71, 0.963, f"beside each name: {color.label}", fontsize=10.5, color=INK)
     return figure
+
+
+def _marker(record: Record, at: tuple[float, float], x: Axis, y: Axis) -> str:
+    """Its shape: an arrow to where a point would be that lies outside."""
+    if x.known(record) != at[0]:
+        return ">" if x.known(record) > at[0] else "<"
+    if y.known(record) != at[1]:
+        return "^" if y.known(record) > at[1] else "v"
+    return "X" if record.verdict == "DIFFERENT" else "o"
+
+
+def _label(record: Record, at: tuple[float, float], drawn: tuple[Axis, Axis, Axis]) -> str:
+    """Its name, what its color says, and its figure on an axis where it lies outside."""
+    *places, color = drawn
+    outside = [
+        axis.text(record)
+        for axis, place in zip(places, at, strict=True)
+        if axis.known(record) != place and axis is not color
+    ]
+    return "  ".join(
+        [record.variant, *(f"outside: {text}" for text in outside), color.text(record)]
+    )
 
 
 def _limits(records: Sequence[Record], axis: Axis, budget: Budget) -> tuple[float, float]:

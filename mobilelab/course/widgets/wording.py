@@ -1,24 +1,34 @@
-"""The trade-off explorer in words, as HTML."""
+"""The trade-off explorer in words, as HTML, and as the values that its page takes."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mobilelab.course.widgets.axis import Axis
-from mobilelab.course.widgets.pareto import pareto
+from mobilelab.course.widgets.pareto import loads_on_a_phone, pareto
 from mobilelab.measure import Record
-from mobilelab.measure.report import Budget
+from mobilelab.measure.report import Budget, Results
+
+#: What stands for the cell of a record that the course did not build.
+OWN = "# Your own model: your own cell builds it."
+#: The axes whose limit follows a slider or the start; the page knows how.
+_FOLLOWS = {"size": "size", "latency": "latency", "p95": "p95"}
 
 
-def in_words(records: Sequence[Record], budget: Budget, x: Axis, y: Axis) -> str:
+def in_words(
+    records: Sequence[Record], budget: Budget, x: Axis, y: Axis, everything: bool = False
+) -> str:
     """Which records fit, which lie on the front, and why the others do not fit, as HTML."""
     fitting = [r.variant for r in records if not budget.misses(r)]
-    front = [r.variant for r in pareto(records, x, y)]
+    front = [r.variant for r in pareto(records, x, y, everything)]
     escape = html.escape
+    of = "of all files" if everything else "of what a phone can load"
     lines = [
         f"<b>Fits the budget:</b> {escape(', '.join(fitting)) or 'nothing'}.",
-        f"<b>Pareto front</b> in {x.label} and {y.label}, of what a phone can load: "
+        f"<b>Pareto front</b> in {x.label} and {y.label}, {of}: "
         f"{escape(', '.join(front)) or 'nothing'}.",
     ]
     why = "".join(
@@ -51,3 +61,89 @@ def describe(record: Record) -> str:
         f"{record.quality}; answers {record.verdict}, relative error "
         f"{record.rel_l2:.1e}; {memory}. Measured on {html.escape(str(record.host))}."
     )
+
+
+def building(record: Record, cells: Mapping[str, str]) -> str:
+    """The cell that builds a record's file, as HTML."""
+    return (
+        f"<b>The cell that builds {html.escape(record.variant)}</b>"
+        f"<pre>{html.escape(cells.get(record.variant, OWN))}</pre>"
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _record(record: Record, axes: Mapping[str, Axis], cells: Sequence[str]) -> dict[str, Any]:
+    return {
+        "name": record.variant,
+        "file_kb": record.file_kb,
+        "median_ms": record.median_ms,
+        "p95_ms": record.p95_ms,
+        "float_ms": record.float_ms,
+        "accuracy": _finite(record.accuracy),
+        "different": record.verdict == "DIFFERENT",
+        "phone": loads_on_a_phone(record.file),
+        "text": describe(record),
+        "cells": list(cells),
+        "axes": {
+            name: [_finite(axis.value(record)), axis.text(record), axis.spread(record)]
+            for name, axis in axes.items()
+        },
+    }
+
+
+def _axis(name: str, axis: Axis, grade: str, budget: Budget, records: Sequence[Record]) -> Any:
+    limit = axis.limit(budget, records)
+    return {
+        "label": axis.label,
+        "unit": axis.unit,
+        "more": axis.more_is_better,
+        "digits": axis.digits,
+        "limit": "quality" if name == grade else _FOLLOWS.get(name, _finite(limit)),
+    }
+
+
+def for_page(
+    measured: Mapping[tuple[int, str], Sequence[Record]],
+    first: tuple[int, str],
+    axes: Mapping[str, Axis],
+    budget: Budget,
+    cells: Mapping[str, str],
+) -> dict[str, Any]:
+    """What the page draws from, as JSON values.
+
+    Args:
+        measured: records by threads and layout.
+        first: those to begin with.
+        axes: all quantities by name.
+        budget: where the sliders began.
+        cells: name of a variant to the code that builds it.
+    """
+    records = measured[first]
+    metric = records[0].metric
+    grade = metric.name
+    names = {r.variant for r in records}
+    places = {}
+    for (threads, layout), rows in measured.items():
+        headings, texts = Results(rows).cells()
+        each = [_record(r, axes, text) for r, text in zip(rows, texts, strict=True)]
+        places[f"{threads} {layout}"] = {"records": each}
+    return {
+        "measured": places,
+        "first": f"{first[0]} {first[1]}",
+        "head": [*headings, "budget"],
+        "axes": {name: _axis(name, axis, grade, budget, records) for name, axis in axes.items()},
+        "budget": {
+            "p95_times_float": _finite(budget.p95_times_float),
+            "p95_ms": _finite(axes["p95"].limit(budget, records)),
+            "accuracy": budget.accuracy,
+        },
+        "metric": {
+            "name": metric.name, "unit": metric.unit, "more": metric.more_is_better,
+            "digits": metric.digits, "percent": metric.unit == "%",
+        },
+        "code": {name: text for name, text in cells.items() if name in names},
+        "own": OWN,
+    }  # fmt: skip

@@ -1,0 +1,350 @@
+"""The explorers without a kernel and without a network: a page opened from a file."""
+
+import csv
+import dataclasses
+import html
+import json
+import random
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbconvert import HTMLExporter
+from playwright.sync_api import expect
+from records import record
+from solutions import ch06
+
+from mobilelab.course import widgets
+from mobilelab.course.widgets import page as scripts
+from mobilelab.course.widgets.axis import ACCURACY, LATENCY, SIZE
+from mobilelab.course.widgets.pareto import pareto
+from mobilelab.course.widgets.wording import for_page
+from mobilelab.measure.report import Budget
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SHOTS = ROOT / "out" / "screenshots"
+#: Checks a page against the rules of accessibility; from npm, version 4.14.1, unchanged.
+AXE = Path(__file__).parent / "axe.min.js"
+BUDGET = Budget(500, 4.0, 0.98)
+TABLE = [
+    record("big", file_kb=1500.0, median_ms=1.0, accuracy=0.99),
+    record("small", file_kb=400.0, median_ms=4.2, accuracy=0.985),
+    record("fits", file_kb=450.0, median_ms=2.0, accuracy=0.982),
+    record("twin", file_kb=450.0, median_ms=2.0, accuracy=0.99),
+    record("desk", file="desk.pt", file_kb=90.0, median_ms=0.5, accuracy=0.99),
+    record("wrong", file_kb=100.0, median_ms=0.1, accuracy=0.1, verdict="DIFFERENT"),
+]
+
+
+def whole(body):
+    """An HTML page around an explorer."""
+    return (
+        "<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'><title>explorer</title>"
+        "<meta name='viewport' content='width=device-width'></head>"
+        f"<body><main><h1>Explorer</h1>{body}</main></body></html>"
+    )
+
+
+@pytest.fixture
+def opened(chromium, tmp_path):
+    """Open an explorer's stored output from a file, with the network off."""
+    contexts = []
+
+    def call(body, **options):
+        context = chromium.new_context(**{"viewport": {"width": 1000, "height": 900}, **options})
+        contexts.append(context)
+        context.set_offline(True)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.problems = []
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.on("request", lambda r: r.url.startswith("http") and page.problems.append(r.url))
+        (tmp_path / "page.html").write_text(whole(body), encoding="utf-8")
+        page.goto((tmp_path / "page.html").as_uri())
+        return page
+
+    yield call
+    problems = [text for context in contexts for page in context.pages for text in page.problems]
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def serious(page):
+    """What axe-core finds that is serious or critical."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("() => axe.run('.mobilelab-explorer')")["violations"]
+    return [
+        f"{each['id']}: {node['html'][:200]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
+
+
+def words(page):
+    return page.locator(".mobilelab-words")
+
+
+def random_record(rng, name):
+    """A record with ties, twins, files for desks, unmeasured and wrong ones."""
+    return record(
+        name, file=f"{name}.{rng.choice(['ptl', 'ptl', 'pt', 'tflite'])}",
+        file_kb=rng.choice([100.0, 200.5, 300.25, rng.uniform(50, 1500)]),
+        median_ms=rng.choice([1.0, 1.04, 1.06, 2.125, rng.uniform(0.1, 5)]),
+        iqr_ms=rng.choice([0.0, 0.1, 0.3]), p95_ms=rng.uniform(0.2, 6),
+        accuracy=rng.choice([0.98, 0.99, None, rng.random()]),
+        verdict=rng.choice(["same", "same", "close", "DIFFERENT"]),
+        float_ms=rng.choice([None, 1.0]), times_float=None,
+    )  # fmt: skip
+
+
+_ALL = """
+(tables) => tables.map(({ data, state }) => {
+  const { records } = data.measured[data.first];
+  const budget = limits(data, state);
+  return {
+    front: pareto(records, data.axes, state.x, state.y, state.everything).map((r) => r.name),
+    misses: records.map((r) => misses(r, budget, data.metric)),
+    fits: records.map((r) => fits(r, budget, data.metric)),
+  };
+})
+"""
+
+
+def test_front_and_reasons_are_the_same_in_the_page_in_python_and_in_the_exercise(chromium):
+    rng, tables, expected = random.Random(0), [], []
+    for number in range(150):
+        rows = [random_record(rng, f"v{i}") for i in range(rng.randint(1, 12))]
+        limit = Budget(
+            rng.choice([float("inf"), 150.0, 300.0]), rng.choice([float("inf"), 1.0, 2.0]),
+            rng.choice([None, 0.5, 0.98]), p95_times_float=rng.choice([float("inf"), 1.5]),
+        )  # fmt: skip
+        explorer = widgets.TradeoffExplorer(rows, limit)
+        explorer.x.value, explorer.y.value = rng.sample(("size", "latency", "accuracy"), 2)
+        explorer.everything.value = bool(number % 2)
+        axes = explorer.axes[explorer.x.value], explorer.axes[explorer.y.value]
+        tables.append({"data": explorer.data, "state": explorer.state})
+        missed = [explorer.budget.misses(r) for r in rows]
+        expected.append({
+            "front": [r.variant for r in pareto(rows, *axes, bool(number % 2))],
+            "misses": missed, "fits": [not why for why in missed],
+        })  # fmt: skip
+        sure = [dataclasses.replace(r, iqr_ms=0.0, verdict="same", file="a.ptl") for r in rows]
+        places = [(r.file_kb, r.median_ms) for r in sure]
+        front = {r.variant for r in pareto(sure, SIZE, LATENCY)}
+        assert {rows[i].variant for i in ch06.right_front(places)} == front
+    page = chromium.new_page()
+    page.add_script_tag(content=f"{scripts.script('tradeoff')}\nObject.assign(window, {{fixed}});")
+    found = page.evaluate(_ALL, tables)
+    assert found == expected
+    assert sum(len(each["front"]) for each in found) > 150  # the tables are not empty ones
+    numbers = [(rng.choice([rng.uniform(-9, 999), rng.randint(-4000, 4000) / 8]), rng.randint(0, 3))
+               for _ in range(2000)]  # fmt: skip
+    written = page.evaluate("(all) => all.map(([x, digits]) => fixed(x, digits))", numbers)
+    assert written == [f"{x:.{digits}f}" for x, digits in numbers]
+    page.close()
+
+
+def plain(text):
+    """Words without their markup and spaces."""
+    return re.sub(r"\s+", "", html.unescape(re.sub(r"<[^>]+>", "", text)))
+
+
+def test_words_and_table_are_those_of_python_wherever_the_controls_stand(opened):
+    explorer = widgets.TradeoffExplorer(TABLE, BUDGET)
+    page = opened(explorer.static())
+    for moves in (
+        {}, {"size": 300}, {"x": "accuracy", "everything": True}, {"y": "p95", "selected": "twin"},
+        {"size": 0}, {"accuracy": 100}, {"color": "latency", "latency": 6},
+    ):  # fmt: skip
+        for name, value in moves.items():
+            getattr(explorer, name).value = value
+        page.goto("about:blank")
+        page = opened(explorer.static())
+        view = explorer.view()
+        assert plain(words(page).inner_html()) == plain(view.words)
+        table = page.locator(".ml-table table")
+        assert table.locator("tbody tr").count() == len(view.rows)
+        for shown, row in zip(table.locator("tbody tr").all(), view.rows, strict=True):
+            assert [cell.strip() for cell in shown.locator("th,td").all_inner_texts()] == row
+
+
+def test_every_control_of_the_trade_off_moves_with_the_keyboard_alone(opened):
+    page = opened(widgets.TradeoffExplorer(TABLE, BUDGET).static())
+    page.get_by_label("size at most (kB)").focus()
+    page.keyboard.press("Home")
+    expect(words(page)).to_contain_text("Fits the budget: nothing.")
+    expect(page.get_by_role("status").first).to_have_text("0 of 6 fit: nothing.")
+    page.keyboard.press("End")
+    expect(words(page)).to_contain_text("Fits the budget: big, fits, twin, desk.")
+    page.get_by_label("latency at most (ms)").focus()
+    page.keyboard.press("Home")
+    expect(words(page)).to_contain_text("small misses the budget: 4.20 ms too slow")
+    page.keyboard.press("End")
+    page.get_by_label("accuracy at least (%)").focus()
+    page.keyboard.press("End")
+    expect(words(page)).to_contain_text("twin misses the budget: accuracy 1.0 points too low")
+    page.get_by_label("across", exact=True).select_option("accuracy")
+    expect(words(page)).to_contain_text("Pareto front in accuracy and median latency")
+    page.get_by_label("up", exact=True).select_option("size")
+    page.get_by_label("color", exact=True).select_option("p95")
+    expect(page.locator("svg")).to_contain_text("95th percentile:")
+    page.get_by_label("all files compete").check()
+    expect(words(page)).to_contain_text("of all files: desk")
+    page.get_by_label("selected", exact=True).select_option("big")
+    expect(page.locator(".mobilelab-code")).to_contain_text("The cell that builds big")
+    assert page.get_by_role("radio", name="2 threads").is_disabled()  # was not measured
+
+    page.locator("svg [data-name=big]").focus()
+    page.keyboard.press("Home")
+    expect(page.locator(".ml-shown")).to_contain_text(
+        page.locator(":focus").get_attribute("data-name")
+    )
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    chosen = page.locator(":focus").get_attribute("data-name")
+    expect(page.locator(":focus")).to_have_attribute("aria-pressed", "true")
+    assert page.get_by_label("selected", exact=True).input_value() == chosen
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("p")
+    other = page.locator(":focus").get_attribute("data-name")
+    expect(words(page)).to_contain_text(f"{chosen} beside {other}:")
+    page.keyboard.press("p")
+    expect(words(page)).not_to_contain_text("beside")
+
+
+def test_two_points_are_compared_in_a_sentence(opened):
+    rows = [
+        record("one", file_kb=100.0, median_ms=2.6, iqr_ms=0.1, accuracy=0.986),
+        record("other", file_kb=400.0, median_ms=2.0, iqr_ms=0.1, accuracy=0.99),
+    ]
+    explorer = widgets.TradeoffExplorer(rows, BUDGET)
+    explorer.selected.value, explorer.pinned.value = "one", "other"
+    expect(words(opened(explorer.static()))).to_contain_text(
+        "one beside other: a quarter of the size, 1.3 times the time, one answer in 250 lost."
+    )
+    rows[0] = dataclasses.replace(rows[0], median_ms=2.04, accuracy=0.99)
+    explorer = widgets.TradeoffExplorer(rows, BUDGET)
+    explorer.selected.value, explorer.pinned.value = "one", "other"
+    expect(words(opened(explorer.static()))).to_contain_text(
+        "a quarter of the size, a time that cannot be told apart, the same accuracy."
+    )
+
+
+def test_what_lies_outside_has_an_arrow_and_what_lies_on_top_fans_out(opened):
+    explorer = widgets.TradeoffExplorer(TABLE, BUDGET)
+    explorer.y.value = "accuracy"
+    page = opened(explorer.static())
+    expect(page.locator(".ml-names")).to_contain_text("wrong 10.0 %")
+    bottom = page.locator(".ml-axes .ml-rule").first.bounding_box()["y"]
+    box = page.locator("[data-name=wrong] .ml-mark").bounding_box()
+    assert bottom - 20 < box["y"] < bottom + 2
+    explorer.y.value = "latency"
+    page = opened(explorer.static())
+    expect(page.locator(".ml-heap")).to_have_text("×2")
+    places = (
+        "() => [...document.querySelectorAll('.ml-point')].map((p) => p.getAttribute('transform'))"
+    )
+    before = page.evaluate(places)
+    assert len(set(before)) == len(TABLE) - 1
+    page.locator("[data-name=twin]").focus()
+    assert len(set(page.evaluate(places))) == len(TABLE)
+    page.locator("[data-name=big]").focus()
+    assert page.evaluate(places) == before
+
+
+def test_state_goes_out_as_json_and_link_picture_as_png_and_svg_table_as_csv(opened, tmp_path):
+    explorer = widgets.TradeoffExplorer(TABLE, BUDGET)
+    page = opened(explorer.static(), permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_label("selected", exact=True).select_option("twin")
+    page.get_by_role("button", name="Copy as JSON").click()
+    expect(page.locator(".ml-told")).to_have_text("State copied.")
+    copied = json.loads(page.evaluate("() => navigator.clipboard.readText()"))
+    assert copied["state"] == {**explorer.state, "selected": "twin"}
+    page.get_by_role("button", name="Copy as link").click()
+    expect(page.locator(".ml-told")).to_have_text("Link copied.")
+    link = page.evaluate("() => navigator.clipboard.readText()")
+    saved = {}
+    for kind in ("PNG", "SVG", "CSV"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=f"as {kind}").click()
+        saved[kind] = tmp_path / download.value.suggested_filename
+        download.value.save_as(saved[kind])
+    assert saved["PNG"].read_bytes().startswith(b"\x89PNG")
+    assert "var(" not in saved["SVG"].read_text() and ">twin<" in saved["SVG"].read_text()
+    rows = list(csv.reader(saved["CSV"].read_text(encoding="utf-8").splitlines()))
+    view = explorer.view()
+    assert rows == [list(view.headings), *view.rows]
+    page.goto("about:blank")
+    page.goto(link)
+    expect(words(page)).to_contain_text("twin (chapter 01): twin.ptl")
+    page.goto("about:blank")
+    page.goto(link.split("=")[0] + "=%7B%22selected%22%3A%22nobody%22%2C%22size%22%3A-5%7D")
+    expect(words(page)).to_contain_text(
+        f"{explorer.selected.value} (chapter 01): "
+    )  # nonsense is left out
+
+
+LOOKS = {
+    "light": {}, "dark": {"color_scheme": "dark"},
+    "390": {"viewport": {"width": 390, "height": 844}}, "forced": {"forced_colors": "active"},
+    "print": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_screen(opened, look):
+    explorer = widgets.TradeoffExplorer(TABLE, BUDGET)
+    explorer.pinned.value = "big"
+    page = opened(explorer.static(), **LOOKS[look])
+    if look == "print":
+        page.emulate_media(media="print")
+        expect(page.get_by_role("button", name="Copy as JSON")).to_be_hidden()
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"page-tradeoff-{look}.png", full_page=True)
+    assert page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
+    assert serious(page) == []
+
+
+def test_axe_would_find_a_control_without_a_name(opened):
+    page = opened(widgets.TradeoffExplorer(TABLE, BUDGET).static())
+    page.evaluate("() => document.querySelector('select').removeAttribute('aria-label')")
+    page.evaluate("() => document.querySelector('.ml-control span').remove()")
+    assert any(found.startswith("select-name") for found in serious(page))
+
+
+def test_without_scripts_picture_words_and_table_stay(opened):
+    page = opened(widgets.TradeoffExplorer(TABLE, BUDGET).static(), java_script_enabled=False)
+    expect(page.locator("img[alt^='Variants as points']")).to_be_visible()
+    expect(page.locator("table")).to_contain_text("twin")
+    expect(page.get_by_text("small misses the budget")).to_be_visible()
+
+
+def test_an_exported_notebook_moves_without_kernel_and_network(opened, tmp_path):
+    stored = [widgets.TradeoffExplorer(TABLE, limit).static() for limit in (BUDGET, Budget())]
+    outputs = [nbformat.v4.new_output("display_data", {"text/html": text}) for text in stored]
+    cells = [nbformat.v4.new_code_cell("explorer", outputs=[output]) for output in outputs]
+    exporter = HTMLExporter(mathjax_url="", require_js_url="")
+    text, _ = exporter.from_notebook_node(nbformat.v4.new_notebook(cells=cells))
+    (tmp_path / "chapter.html").write_text(text, encoding="utf-8")
+    page = opened("")
+    page.goto((tmp_path / "chapter.html").as_uri())
+    explorers = page.locator(".mobilelab-explorer[data-explorer^=tradeoff]")
+    assert explorers.count() == 2
+    for explorer in explorers.all():
+        explorer.get_by_label("size at most (kB)").focus()
+        page.keyboard.press("Home")
+        expect(words(explorer)).to_contain_text("Fits the budget: nothing.")
+    page.problems.clear()  # what the export itself asks the network for is not ours
+
+
+def test_own_records_open_with_one_line_and_are_small(opened):
+    """What a notebook keeps of an explorer: at most 80 kB."""
+    mine = [record(f"mine-{i}", file_kb=100.0 + i, median_ms=1.0 + i / 10) for i in range(11)]
+    text = widgets.TradeoffExplorer(mine).static()
+    assert len(text.encode()) < 80_000
+    expect(words(opened(text))).to_contain_text("mine-0")
+    quantities = {"size": SIZE, "latency": LATENCY, "p95": LATENCY, "accuracy": ACCURACY}
+    assert for_page({(1, "NCHW"): mine}, (1, "NCHW"), quantities, BUDGET, {})["code"] == {}
