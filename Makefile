@@ -28,8 +28,10 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
-# Once about 120 MB, for chapter 07. Without a network the chapter's tests say what is missing.
+# Once about 260 MB, for chapters 07 and 09. Without a network their tests say what is missing.
 	-$(BIN)/mobilelab phone fetch
+	-$(BIN)/mobilelab phone fetch --runtime executorch
+	-$(BIN)/mobilelab phone fetch --runtime litert
 # Two workers with one thread each: on two cores, more threads only wait for each other.
 # Notebooks first and in order: what takes longest must not be left to one worker at the end.
 # What lacks Chromium, bubblewrap or a compiler is skipped, with a word at the end.

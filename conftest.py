@@ -36,10 +36,11 @@ SLOW = {
     "test_apps", "test_attacks", "test_check", "test_check_causes", "test_check_subject",
     "test_claims", "test_detection", "test_exercise_rescue", "test_exercises", "test_explorers",
     "test_grading",
-    "test_hosts", "test_kernels", "test_papermill", "test_phone", "test_runtimes", "test_tour",
+    "test_hosts", "test_kernels", "test_papermill", "test_phone", "test_phone_runtimes",
+    "test_runtimes", "test_tour",
     "test_training", "test_variants", "test_widgets",
 }  # fmt: skip
-MARKED = {"test_explorers": "browser", "test_phone": "phone"}
+MARKED = {"test_explorers": "browser", "test_phone": "phone", "test_phone_runtimes": "phone"}
 
 
 def pytest_collection_modifyitems(config, items):

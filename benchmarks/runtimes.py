@@ -3,6 +3,7 @@
     python benchmarks/runtimes.py                  the course's network and MobileNetV2
     python benchmarks/runtimes.py --only tiny      the course's network
     python benchmarks/runtimes.py --threads 2      each in a process with two threads
+    python benchmarks/runtimes.py --arm            ARM instructions too, on the virtual phone
 
 Prints a table for each network, and how many times as long the course's best ``.ptl`` of the same
 precision takes as each ``.pte`` and ``.tflite``. Nothing else should run meanwhile.
@@ -23,6 +24,9 @@ from rich.table import Table
 
 from mobilelab import datasets, measure, models
 from mobilelab.measure import report
+from mobilelab.phone import software
+from mobilelab.phone.errors import PhoneError
+from mobilelab.phone.machine import Phone
 from mobilelab.recipes import engine, remeasure, successors, variants
 
 #: What each new file is set against: the course's best of the same precision.
@@ -37,7 +41,7 @@ console = Console(width=110)
 
 
 def mobilenet_int8(network, data, seed):
-    """torchvision's quantizable MobileNetV2 with the same weights, as chapter 08 does."""
+    """torchvision's quantizable MobileNetV2 with the same weights, as chapter 09 does."""
     torch.backends.quantized.engine = engine.ENGINE
     same = torchvision.models.quantization.mobilenet_v2(num_classes=len(data.classes))
     same.load_state_dict(network.state_dict())
@@ -94,19 +98,65 @@ def table(title, built, network, data, threads):
     console.print(ratios)
 
 
+def counted(built, image, core):
+    """Instructions of one inference of each file, by its name; a sentence where there is none."""
+    found = {}
+    by_runtime = {}
+    for one in built:
+        by_runtime.setdefault(software.for_file(one.path.suffix).name, []).append(one)
+    for runtime, files in by_runtime.items():
+        with console.status(f"counting on a {core}: {runtime}"):
+            try:
+                with Phone(core, counting=True, runtime=runtime) as phone:
+                    for one in files:
+                        found[one.variant.name] = _count(phone, one.path, image)
+            except PhoneError as error:  # it was not fetched
+                found |= {one.variant.name: str(error) for one in files}
+    return found
+
+
+def _count(phone, path, image):
+    try:
+        return phone.count(path, image, 4).instructions
+    except PhoneError as error:
+        return str(error).split(" (")[0]
+
+
+def arm(title, built, data):
+    """ARM instructions of each file, and the ratio to the lite interpreter's."""
+    image = data.test.images[:1].numpy()
+    for core in ("cortex-a53", "cortex-a76"):
+        costs = counted(built, image, core)
+        found = Table(title=f"{title}: instructions of one inference on an emulated {core}")
+        for heading in ("file", "million instructions", "lite interpreter's over it"):
+            found.add_column(heading, overflow="fold")
+        for name, cost in costs.items():
+            ours = costs.get(AGAINST.get(name, name))
+            if isinstance(cost, str):
+                found.add_row(name, cost, "")
+            else:
+                ratio = f"{ours / cost:.2f}x" if isinstance(ours, int) else ""
+                found.add_row(name, f"{cost / 1e6:.2f}", ratio)
+        console.print(found)
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", choices=("tiny", "mobilenet"))
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--arm", action="store_true", help="count ARM instructions too")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     console.print(str(measure.host()))
     for title, network, data, chosen in networks(given.only):
         with tempfile.TemporaryDirectory() as folder:
-            table(title, build(title, network, data, chosen, folder), network, data, given.threads)
+            built = build(title, network, data, chosen, folder)
+            table(title, built, network, data, given.threads)
+            if given.arm:
+                arm(title, built, data)
 
 
 if __name__ == "__main__":

@@ -43,11 +43,29 @@ GUEST = {
 TORCH = "torch==2.1.0"
 #: What ``import torch`` needs, pure Python; its other requirements are imported later or never.
 PURE = ("typing_extensions==4.12.2", "sympy==1.13.3", "mpmath==1.3.0")
+#: ExecuTorch for ARM: the pair that runs on a Cortex-A53, too. torch 2.10.0 uses instructions that
+#: this core lacks, and 2.12.1 is a CUDA build there.
+EXECUTORCH = ("torch==2.9.1", "executorch==1.0.1")
 WHEELS = [
     ("arm", "manylinux2014_aarch64", TORCH),
     ("mac", "macosx_11_0_arm64", TORCH),
     *(("any", "any", wheel) for wheel in PURE),
+    *(("executorch", "manylinux_2_28_aarch64", wheel) for wheel in EXECUTORCH),
+    # numpy of the generation that torch 2.1.0 knows: the guest's tensors come and go through it
+    ("litert", "manylinux2014_aarch64", "numpy==1.26.4"),
+    ("litert", "manylinux_2_27_aarch64", "ai-edge-litert==2.3.0"),
 ]
+#: Of a wheel's files, those that are not unpacked, and of one wheel those that are.
+DROP = ["torch/include/", "torch/bin/protoc", "torch/test/", "torch/share/"]
+PARTLY = {
+    "executorch": {"keep": ["executorch/extension/pybindings/", "executorch/version.py"]},
+    "ai-edge-litert": {
+        "drop": [
+            "ai_edge_litert/libLiteRtWebGpuAccelerator.so", "ai_edge_litert/tools/",
+            "ai_edge_litert/aot/",
+        ]
+    },
+}  # fmt: skip
 
 
 def debian() -> tuple[str, list[dict]]:
@@ -83,7 +101,7 @@ def wheels() -> list[dict]:
                 "kind": "wheel", "role": role, "name": name, "version": version,
                 "source": path.name, "platform": platform, "size": path.stat().st_size,
                 "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-                "drop": ["torch/include/", "torch/bin/protoc", "torch/test/", "torch/share/"],
+                **PARTLY.get(name, {"drop": DROP}),
             })  # fmt: skip
     return entries
 

@@ -39,6 +39,16 @@ def test_training_curve_of_one_epoch_and_of_many():
 def test_bars_label_their_values():
     panels = {"ms": {"conv": 3.14159, "relu": 1}, "kB": {"relu": 2.0, "conv": 44.444}}
     assert {"conv", "relu", "3.14", "44.4", "ms", "kB"} <= set(drawn(plots.bars(panels)))
+    assert "no figure" not in drawn(plots.bars(panels))
+
+
+def test_a_bar_that_is_missing_is_said():
+    picture = plots.bars({"A": {"x": 1.25, "z": 3.5}, "B": {"x": 2.0, "y": 4.75, "z": 6.0}})
+    found = drawn(picture)
+    assert found.count("no figure") == 1 and {"1.25", "3.5", "4.75"} <= set(found)
+    names = [text.get_text() for text in picture.axes[0].get_yticklabels()]
+    assert names == ["x", "y", "z"]
+    assert [round(bar.get_y() + bar.get_height() / 2) for bar in picture.axes[0].patches] == [0, 2]
 
 
 def test_tradeoff_names_every_variant():

@@ -122,7 +122,8 @@ def code_of(path):
 
 
 LAB_CODE = [
-    *(path for path in (ROOT / "mobilelab").rglob("*.py")),
+    # guest.py runs on the virtual phone, with what was fetched there
+    *(path for path in (ROOT / "mobilelab").rglob("*.py") if path.name != "guest.py"),
     *(
         path
         for path in (ROOT / "notebooks").glob("*.ipynb")

@@ -33,21 +33,25 @@ def place(wanted: list[Part] | None = None) -> Path:
     return root() / hashlib.sha256(contents.encode()).hexdigest()[:12]
 
 
-def ready() -> bool:
-    """Is the phone of this lock fetched and unpacked?"""
-    return (place() / "complete").is_file()
+def ready(runtime: str = "lite") -> bool:
+    """Is the phone of this lock fetched and unpacked, or a runtime that is added to it?"""
+    return (place(parts(runtime=runtime)) / "complete").is_file()
 
 
-def require() -> Path:
-    """The folder of the unpacked phone; fetches nothing.
+def require(runtime: str = "lite") -> Path:
+    """The folder of the unpacked phone, or of a runtime that is added to it; fetches nothing.
 
     Raises:
         PhoneError: if it was not fetched yet.
     """
-    if not ready():
-        size = sum(part.size for part in parts()) / 1e6
+    wanted = parts(runtime=runtime)
+    if not ready(runtime):
+        size = sum(part.size for part in wanted) / 1e6
+        what, option = "The virtual phone", ""
+        if runtime != "lite":
+            what, option = f"The virtual phone's {runtime}", f" --runtime {runtime}"
         raise PhoneError(
-            "The virtual phone is not on this computer yet; connect to a network and run "
-            f"`mobilelab phone fetch` once ({size:.0f} MB)."
+            f"{what} is not on this computer yet; connect to a network and run "
+            f"`mobilelab phone fetch{option}` once ({size:.0f} MB)."
         )
-    return place()
+    return place(wanted)

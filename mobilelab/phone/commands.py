@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 app = typer.Typer(
-    help="The virtual phone: torch 2.1.0's lite interpreter on an emulated ARM core.",
+    help="The virtual phone: the three runtimes on an emulated ARM core.",
     no_args_is_help=True,
 )
 
@@ -28,17 +28,24 @@ class InputError(MobileLabError):
 
 
 @app.command()
-def fetch() -> None:
+def fetch(
+    runtime: Annotated[
+        str, typer.Option(help="`executorch` or `litert` adds what a .pte or a .tflite needs.")
+    ] = "lite",
+) -> None:
     """Bring the parts of the virtual phone, once. Nothing is installed into the system."""
-    from mobilelab.phone import cache
+    from mobilelab.phone import cache, software
     from mobilelab.phone import fetch as fetching
+    from mobilelab.phone.lock import parts
 
-    console = Terminal()
-    if cache.ready():
+    console, wanted = Terminal(), software.named(runtime)
+    names = dict.fromkeys(("lite", wanted.name))
+    if all(cache.ready(name) for name in names):
         console.print("The virtual phone is here already.")
         return
-    fetching.fetch(console)
-    console.print("The virtual phone is here. mobilelab phone run model.ptl starts it.")
+    for name in names:
+        fetching.fetch(console, parts(runtime=name))
+    console.print(f"The virtual phone is here. mobilelab phone run model{wanted.suffix} starts it.")
 
 
 @app.command()
@@ -56,7 +63,7 @@ def cores() -> None:
 
 @app.command()
 def run(
-    model: Annotated[Path, typer.Argument(help="The .ptl.")],
+    model: Annotated[Path, typer.Argument(help="The .ptl, .pte or .tflite.")],
     images: Annotated[
         Path | None,
         typer.Option("--input", help="Examples, n of them on the first axis, such as float32 "
@@ -64,29 +71,35 @@ def run(
                      "each input. Without it, the test split of the bundled digits."),
     ] = None,
     cpu: Annotated[str | None, typer.Option(help="One of `mobilelab phone cores`.")] = None,
-    batch: Annotated[int, typer.Option(help="Examples per inference.", min=1)] = 50,
+    batch: Annotated[
+        int, typer.Option(help="Examples per inference, fewer where the file takes fewer.", min=1)
+    ] = 50,
     count: Annotated[
         bool, typer.Option("--count", help="Count the ARM instructions of one inference.")
     ] = False,
 ) -> None:  # fmt: skip
-    """Run a .ptl on the virtual phone and on this computer, and compare the answers.
+    """Run a .ptl, .pte or .tflite on the virtual phone and on this computer, and compare.
 
-    Exit status 1 if the old runtime refuses the file or the answers differ.
+    Exit status 1 if the phone's runtime refuses the file or the answers differ.
     """
+    from mobilelab.phone import software
     from mobilelab.phone.machine import Phone
 
     console = Terminal()
     x, labels = _images(images)
-    with Phone(cpu, counting=count) as phone:
+    runtime = software.for_file(model.suffix).name
+    with Phone(cpu, counting=count, runtime=runtime) as phone:
         from mobilelab.phone.compare import compare
 
         with console.status(f"Switching on a {phone.cpu}"):
             about = phone.about()
-        console.print(f"{phone.cpu}, torch {about['torch']}, engine {phone.engine}")
+        engine = "" if phone.engine is None else f", engine {phone.engine}"
+        console.print(f"{phone.cpu}, {about['runtime']}{engine}")
         with console.status(f"Running {len(x[0])} examples"):
             result = compare(model, x, labels, phone, batch)
         table = Table(title=result.file, show_header=False)
-        table.add_row("bytecode", str(result.bytecode_version))
+        if result.bytecode_version is not None:
+            table.add_row("bytecode", str(result.bytecode_version))
         table.add_row("operators", f"{len(result.operators)}")
         if result.refusal is not None:
             table.add_row("refused", result.refusal)

@@ -26,7 +26,7 @@ class Part:
     """``deb`` or ``wheel``."""
     role: str
     """Whose it is: ``host`` (the emulator), ``guest`` and ``arm`` (what an ARM Linux runs),
-    ``mac``, or ``any``."""
+    ``mac``, ``any``, or the name of a runtime that is fetched beside these."""
     name: str
     version: str
     source: str
@@ -74,13 +74,30 @@ def way() -> str:
     )
 
 
-def parts(which: str | None = None) -> list[Part]:
-    """What this computer needs for its way of running the phone."""
-    roles = {
-        "emulated": ("host", "guest", "arm", "any"),
-        "native": ("guest", "arm", "any"),
-        "mac": ("mac", "any"),
-    }[which or way()]
+def parts(which: str | None = None, runtime: str = "lite") -> list[Part]:
+    """What this computer needs for its way of running the phone.
+
+    Args:
+        which: a way, from :func:`way`; this computer's by default.
+        runtime: ``lite`` for the phone itself; the name of another runtime for what is added to it.
+
+    Raises:
+        PhoneError: on a computer on which it does not run.
+    """
+    which = which or way()
+    if runtime != "lite":
+        if which == "mac":
+            raise PhoneError(
+                f"On Apple Silicon the virtual phone has the lite interpreter only; {runtime} runs "
+                "there on the Mac itself."
+            )
+        roles: tuple[str, ...] = (runtime,)
+    else:
+        roles = {
+            "emulated": ("host", "guest", "arm", "any"),
+            "native": ("guest", "arm", "any"),
+            "mac": ("mac", "any"),
+        }[which]
     return [_part(p) for p in json.loads(LOCK.read_text())["parts"] if p["role"] in roles]
 
 

@@ -1,8 +1,8 @@
 """Switch the virtual phone on, load models on it, run them, and count its instructions.
 
-The guest is an arm64 Python with torch 2.1.0. Importing torch takes it many seconds under
-emulation, so one process is kept and asked again and again. How long it takes says nothing about
-a phone; how many instructions it executes does (:meth:`Phone.count`).
+The guest is an arm64 Python with torch 2.1.0, ExecuTorch or LiteRT. Importing torch takes it many
+seconds under emulation, so one process is kept and asked again and again. How long it takes says
+nothing about a phone; how many instructions it executes does (:meth:`Phone.count`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mobilelab.phone import cache, lock
+from mobilelab.phone import cache, lock, software
 from mobilelab.phone.cores import CORES, USUAL
 from mobilelab.phone.counter import Cost
 from mobilelab.phone.errors import NoCounter, PhoneError, Refused
@@ -27,13 +27,15 @@ TYPES = ("float32", "float64", "float16", "int64", "int32", "int16", "int8", "ui
 
 @dataclass(frozen=True)
 class Loaded:
-    """What the old runtime says about a file that it took."""
+    """What the phone's runtime says about a file that it took."""
 
-    bytecode_version: int
+    bytecode_version: int | None
+    """``None`` for a file without bytecode."""
     operators: tuple[str, ...]
-    """Operators that the file calls, sorted; all of them are known to the phone."""
-    engine: str
-    """Quantized engine that was set while loading."""
+    """Operators that the file calls, sorted; all of them are known to the phone. Empty where the
+    runtime does not tell."""
+    engine: str | None
+    """Quantized engine that was set while loading; only the lite interpreter has one."""
 
 
 def _check(arrays: Sequence[np.ndarray], batch_size: int | None, channels_last: bool) -> None:
@@ -65,15 +67,18 @@ class Phone(GuestProcess):
     """One virtual phone, switched on when it is first needed.
 
     Args:
-        cpu: a name from :data:`CORES`; ``native`` on an ARM computer.
+        cpu: a name from :data:`mobilelab.phone.cores.CORES`; ``native`` on an ARM computer.
         threads: threads that torch may use on the phone.
         engine: quantized engine that is set before a file is loaded. Phones have ``qnnpack``;
             ``None`` leaves torch's own choice.
         counting: start it with the counter, as :meth:`count` needs. It runs a little slower.
+        runtime: what loads files: ``lite`` for a ``.ptl``, ``executorch`` for a ``.pte``,
+            ``litert`` for a ``.tflite``.
         seconds: longest time that one request may take, switching on included.
 
     Raises:
-        PhoneError: for an unknown core, before the parts were fetched, or where it cannot run.
+        PhoneError: for an unknown core or runtime, before the parts were fetched, or where it
+            cannot run.
     """
 
     def __init__(
@@ -83,9 +88,11 @@ class Phone(GuestProcess):
         *,
         engine: str | None = "qnnpack",
         counting: bool = False,
+        runtime: str = "lite",
         seconds: float = 600.0,
     ) -> None:
         way = lock.way()
+        self.software = software.named(runtime)
         known = tuple(CORES) if way == "emulated" else ("native",)
         chosen = cpu or (USUAL if USUAL in known else "native")
         if chosen not in known:
@@ -97,25 +104,33 @@ class Phone(GuestProcess):
             )
         if counting and threads != 1:
             raise NoCounter("Instructions are counted on one thread; leave threads at 1.")
-        super().__init__(way, cache.require(), chosen, threads, counting, seconds)
-        self.engine = engine
+        home = cache.require()
+        added = None if runtime == "lite" else cache.require(runtime) / "site"
+        super().__init__(way, home, chosen, threads, counting, seconds, runtime, added)
+        self.engine = engine if runtime == "lite" else None
 
     # --- what one does with it ------------------------------------------------------------
 
     def about(self) -> dict[str, Any]:
-        """Version of torch on the phone, its quantized engines, and the one that is set."""
+        """Versions of what is on the phone, its quantized engines, and the one that is set."""
         return self._ask({"do": "about"})[0]
 
     def load(self, path: str | Path) -> Loaded:
-        """Load a ``.ptl`` into the phone's lite interpreter.
+        """Load a file into the phone's runtime.
 
         Raises:
-            Refused: if the old runtime does not take it; ``text`` holds its own words.
-            PhoneError: if the file is missing, or the phone stopped.
+            Refused: if the runtime does not take it; ``text`` holds its own words.
+            PhoneError: if the file is missing or for another runtime, or the phone stopped.
         """
         path = Path(path).absolute()
         if not path.is_file():
             raise PhoneError(f"There is no file {path.name} to load; save the model first.")
+        wanted = software.for_file(path.suffix)
+        if wanted is not self.software:
+            raise PhoneError(
+                f"{path.name} is for another runtime than this phone's {self.software.title}; make "
+                f"the phone with runtime={wanted.name!r}."
+            )
         with self._lock:
             try:
                 answer, _ = self._ask({"do": "load", "path": str(path), "engine": self.engine})
@@ -131,7 +146,7 @@ class Phone(GuestProcess):
         *,
         channels_last: bool = False,
     ) -> Any:
-        """Run a ``.ptl`` on examples.
+        """Run a model file on examples.
 
         Args:
             path: the file; it is loaded anew.
@@ -145,7 +160,7 @@ class Phone(GuestProcess):
             arrays by their path where the model answers with more than one tensor.
 
         Raises:
-            Refused: if the old runtime does not load or run it.
+            Refused: if the runtime does not load or run it.
             PhoneError: if the inputs do not fit the description, or the phone stopped.
         """
         one = isinstance(inputs, (np.ndarray, np.generic))
@@ -185,7 +200,7 @@ class Phone(GuestProcess):
         after, while the guest waits. An empty request is counted, too, and subtracted.
 
         Args:
-            path: the ``.ptl``.
+            path: the file.
             inputs: one example, for instance float32 ``(1, channels, height, width)``.
             inferences: ``n``.
             repetitions: how often that is done; the median is reported.
@@ -193,7 +208,7 @@ class Phone(GuestProcess):
 
         Raises:
             NoCounter: if the phone was not made with ``counting=True``.
-            Refused: if the old runtime does not load or run it.
+            Refused: if the runtime does not load or run it.
         """
         if not self.counting:
             raise NoCounter("This phone does not count; make it with Phone(..., counting=True).")
@@ -231,4 +246,6 @@ class Phone(GuestProcess):
 
     def _refused(self, path: Path, verb: str, error: Refused) -> Refused:
         first = error.text.splitlines()[0] if error.text else "no message"
-        return Refused(f"The phone's runtime, torch 2.1.0, {verb} {path.name}: {first}", error.text)
+        return Refused(
+            f"The phone's runtime, {self.software.title}, {verb} {path.name}: {first}", error.text
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -30,15 +31,26 @@ class GuestProcess:
         cpu: a name from :data:`mobilelab.phone.cores.CORES`, or ``native``.
         threads: threads that torch may use.
         counting: start it with the counter.
+        runtime: what loads files there, from :data:`mobilelab.phone.software.SOFTWARE`.
+        site: folder of that runtime's packages, where they are not the phone's own.
         seconds: longest time that one request may take, switching on included.
     """
 
     def __init__(
-        self, way: str, home: Path, cpu: str, threads: int, counting: bool, seconds: float
+        self,
+        way: str,
+        home: Path,
+        cpu: str,
+        threads: int,
+        counting: bool,
+        seconds: float,
+        runtime: str = "lite",
+        site: Path | None = None,
     ) -> None:
         self.way, self.cpu = way, cpu
         self.threads, self.counting, self.seconds = threads, counting, seconds
         self._home = home
+        self.runtime, self._sites = runtime, [*([site] if site else []), home / "site"]
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.RLock()
 
@@ -63,7 +75,7 @@ class GuestProcess:
     def _launch(self) -> subprocess.Popen[bytes]:
         self._room = Path(tempfile.mkdtemp(prefix="mobilelab-phone-"))
         try:
-            command = [*self._command(), str(GUEST), str(self.threads)]
+            command = [*self._command(), str(GUEST), str(self.threads), self.runtime]
             self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
             self._process = process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints,
@@ -81,7 +93,8 @@ class GuestProcess:
 
     def _environment(self) -> dict[str, str]:
         wanted = {
-            "PYTHONPATH": str(self._home / "site"), "PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1",
+            "PYTHONPATH": os.pathsep.join(map(str, self._sites)),
+            "PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1",
             "OMP_NUM_THREADS": str(self.threads), "HOME": str(self._room), "LANG": "C.UTF-8",
             "PATH": "/usr/bin:/bin", "TMPDIR": str(self._room),
         }  # fmt: skip
@@ -178,7 +191,10 @@ class GuestProcess:
         if code == -signal.SIGKILL:
             return f"The virtual phone was killed, often for want of memory; {again}."
         if code is not None and code < 0:
-            return f"The virtual phone crashed with {signal.Signals(-code).name}{said}; {again}."
+            name = signal.Signals(-code).name
+            if code == -signal.SIGILL:
+                name += f": its runtime used an instruction that a {self.cpu} does not have"
+            return f"The virtual phone crashed with {name}{said}; {again}."
         return f"The virtual phone stopped with exit status {code}{said}; {again}."
 
 

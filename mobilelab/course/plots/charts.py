@@ -145,16 +145,21 @@ def bars(panels: Mapping[str, Mapping[str, float]], one_scale: bool = False) -> 
     """Horizontal bars, one panel for each quantity, each bar with its value beside it.
 
     Args:
-        panels: for each label of a quantity, its values by name; the names of the first panel
-            and their order hold for all.
+        panels: for each label of a quantity, its values by name; the panel with the most names
+            gives their order. Where a panel lacks one, it says so in place of a bar.
         one_scale: all panels have the same quantity, so bars are to be compared across them.
     """
-    names = list(next(iter(panels.values())))
+    longest_first = sorted(panels.values(), key=len, reverse=True)
+    names = list(dict.fromkeys(name for values in longest_first for name in values))
     fig = figure(3.5 + 2.2 * len(panels), 0.8 + 0.28 * len(names))
     axes = fig.subplots(1, len(panels), sharex=one_scale, sharey=True, squeeze=False)[0]
     for ax, color, (label, values) in zip(axes, PALETTE, panels.items(), strict=False):
-        drawn = ax.barh(range(len(names)), [values[name] for name in names], color=color)
+        places = [names.index(name) for name in values]
+        drawn = ax.barh(places, list(values.values()), color=color)
         ax.bar_label(drawn, fmt="%.3g", padding=3, fontsize=8)
+        for place in set(range(len(names))) - set(places):
+            ax.annotate("no figure", (0, place), (3, 0), textcoords="offset points", fontsize=8,
+                        va="center")  # fmt: skip
         ax.margins(x=0.2)
         ax.set_xlabel(label, fontsize=9)
         ax.spines[["top", "right"]].set_visible(False)
