@@ -116,7 +116,7 @@ def main():
                 for count in (11, 300):
                     stored(browser, table, Path(folder), count)
                     live(browser, server, table, f"live, {count} points", LIVE % count)
-                live(browser, server, table, "drawn by the kernel (resolution)", OLD)
+                live(browser, server, table, "resolution, drawn by the kernel", OLD)
         finally:
             server.stop()
             browser.close()

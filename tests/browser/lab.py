@@ -208,13 +208,16 @@ def moves(page: Page, output, slider, count: int) -> dict[str, object]:
 
 _WATCH_PAGE = """
 (control) => {
-  window.seen = { samples: [], zero: 0 };
-  document.addEventListener('keydown', () => { window.seen.zero = performance.now(); }, true);
+  window.watching?.abort();
+  const { signal } = (window.watching = new AbortController());
+  const seen = (window.seen = { samples: [], zero: 0 });
+  const zero = () => { seen.zero = performance.now(); };
+  document.addEventListener('keydown', zero, { capture: true, signal });
   control.addEventListener('input', () => requestAnimationFrame(() => {
     const painted = new MessageChannel();
-    painted.port1.onmessage = () => window.seen.samples.push(performance.now() - window.seen.zero);
+    painted.port1.onmessage = () => seen.samples.push(performance.now() - seen.zero);
     painted.port2.postMessage(0);
-  }));
+  }), { signal });
 }
 """
 
@@ -223,6 +226,10 @@ def page_moves(page: Page, control, count: int) -> list[float]:
     """Move a slider that the page answers by itself; the ms from each key to the repaint."""
     control.evaluate(_WATCH_PAGE)
     control.focus()
+    page.keyboard.press("Home")  # so that no press is at an end of the slider
+    page.wait_for_function("() => window.seen.samples.length > 0 || window.seen.zero")
+    page.wait_for_timeout(100)
+    page.evaluate("() => { window.seen.samples.length = 0; }")
     for i in range(count):
         page.keyboard.press("ArrowRight" if (i // 2) % 2 == 0 else "ArrowLeft")
         page.wait_for_function(f"() => window.seen.samples.length > {i}")

@@ -154,7 +154,9 @@ export function frame(root, host, kind) {
     told);
   const rows = make("details", { open: true }, make("summary", { text: "Table" }), table.element);
   root.classList.add("mobilelab-explorer", "ml");
-  root.setAttribute("data-explorer", data.key);
+  // In a notebook arrow keys would move to another cell; in an explorer they move its controls.
+  set(root, { "data-explorer": data.key, "data-lm-suppress-shortcuts": "true" });
+  root.onkeydown = (event) => event.stopPropagation();
   root.replaceChildren(panel.element, busy, problem, picture, words, heard, tools, copied, rows, code);
 
   drawn = kind({ data: () => data, picture, move, panel, live: Boolean(host.push) });
