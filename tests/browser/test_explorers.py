@@ -175,6 +175,7 @@ def test_the_explorer_moves_while_the_kernel_is_in_an_endless_loop(server, page,
     page.keyboard.press("Home")
     expect(words(output)).to_contain_text("Fits the budget: nothing.")
     page.keyboard.press("ArrowRight")  # and not to another cell
+    expect(control).to_have_value("10")
     lab.settle(page, output)  # moves wait while the kernel has not answered the one before
     notebook.run_cell("size is")  # the kernel was told
     expect(notebook.output("size is")).to_contain_text("size is 10")

@@ -12,6 +12,10 @@ export function make(tag, attributes = {}, ...children) {
     ? document.createElementNS(SVG, tag.slice(4))
     : document.createElement(tag);
   set(element, attributes);
+  // In a notebook arrow keys mean another cell, unless the element itself asks for its keys.
+  if ("tabindex" in attributes || /^(input|select|button|summary)$/.test(tag)) {
+    element.setAttribute("data-lm-suppress-shortcuts", "true");
+  }
   element.append(...children.filter((child) => child != null));
   return element;
 }

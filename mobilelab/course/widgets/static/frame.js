@@ -154,9 +154,7 @@ export function frame(root, host, kind) {
     told);
   const rows = make("details", { open: true }, make("summary", { text: "Table" }), table.element);
   root.classList.add("mobilelab-explorer", "ml");
-  // In a notebook arrow keys would move to another cell; in an explorer they move its controls.
-  set(root, { "data-explorer": data.key, "data-lm-suppress-shortcuts": "true" });
-  root.onkeydown = (event) => event.stopPropagation();
+  set(root, { "data-explorer": data.key });
   root.replaceChildren(panel.element, busy, problem, picture, words, heard, tools, copied, rows, code);
 
   drawn = kind({ data: () => data, picture, move, panel, live: Boolean(host.push) });
@@ -191,12 +189,27 @@ export function live(kind) {
     render({ model, el }) {
       const root = make("div");
       el.append(root);
+      // The kernel sends every move back. One that comes late must not undo the moves since.
+      const sent = [];
+      let own = false;
       const page = frame(root, {
         data: model.get("data"), state: model.get("state"),
-        push(state) { model.set("state", state); model.save_changes(); },
+        push(state) {
+          sent.push(JSON.stringify(state));
+          if (sent.length > 50) sent.shift();
+          own = true;
+          model.set("state", state);
+          own = false;
+          model.save_changes();
+        },
       }, kind);
       const on = {
-        "change:state": () => page.go(model.get("state")),
+        "change:state": () => {
+          if (own) return;
+          const at = sent.indexOf(JSON.stringify(model.get("state")));
+          if (at >= 0) sent.splice(0, at + 1);
+          else page.go(model.get("state"));
+        },
         "change:data": () => page.replace(model.get("data")),
         "change:problem": () => page.trouble(model.get("problem")),
         "change:progress": () => page.working(model.get("progress")),
