@@ -4,10 +4,15 @@ import json
 import math
 
 import pytest
+from matplotlib.text import Text
 from records import record
 from rich.console import Console
 
 from mobilelab.core.errors import MobileLabError
+from mobilelab.core.quantity import Quantity
+from mobilelab.course import plots
+from mobilelab.course.widgets import scatter
+from mobilelab.measure.quantities import LATENCY, SIZE, quality
 from mobilelab.measure.report import COURSE, Budget, Results
 
 BUDGET = Budget(file_kb=100, median_ms=1.0, accuracy=0.98)
@@ -110,3 +115,39 @@ def test_a_95th_percentile_is_held_against_the_float_models_median():
     late = record(p95_ms=1.7, float_ms=4.0)
     assert "95th percentile 0.42x the float model's time" in budget.misses(late)[0]
     assert "not taken in turn" in budget.misses(record(float_ms=None))[0]
+
+
+ERRORS = Quantity("word error rate", "%", more_is_better=False)
+LOUDNESS = Quantity("PSNR", "dB")
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "limit", "text", "miss", "drawn"),
+    [
+        (ERRORS, 0.12, 0.05, "12.0%", "word error rate 7.0 points too high", 12.0),
+        (LOUDNESS, 31.4159, 40.0, "31.4 dB", "PSNR 8.58 dB too low", 31.4159),
+    ],
+)
+def test_table_csv_budget_picture_and_explorer_read_one_quantity(
+    metric, value, limit, text, miss, drawn
+):
+    row, budget = record(accuracy=value, metric=metric), Budget(accuracy=limit)
+    results = Results([row], budget, columns=("accuracy", "budget"))
+    assert results.cells()[1] == [[text, miss]]
+    [stored] = csv.DictReader(io.StringIO(results.csv()))
+    assert (stored["metric"], stored["metric_unit"]) == (metric.name, metric.unit)
+    assert stored["metric_more_is_better"] == str(metric.more_is_better)
+    axis = quality(metric)
+    assert axis.known(row) == pytest.approx(drawn) and axis.more_is_better is metric.more_is_better
+    assert axis.limit(budget, [row]) == pytest.approx(drawn / value * limit)
+    words = [t.get_text() for t in plots.tradeoff([row], budget).findobj(Text)]
+    assert f"a  {text}" in words
+    words = [t.get_text() for t in scatter.draw([row], SIZE, LATENCY, axis, budget).findobj(Text)]
+    assert f"a  {text}" in words
+
+
+def test_a_figure_on_the_limit_misses_nothing_and_nan_misses_it():
+    assert ERRORS.gap(0.05, limit=0.05) == LOUDNESS.gap(40.0, limit=40.0) == ""
+    assert ERRORS.gap(0.04, limit=0.05) == LOUDNESS.gap(41.0, limit=40.0) == ""
+    assert "too high" in ERRORS.gap(math.nan, limit=0.05)
+    assert "too low" in LOUDNESS.gap(math.nan, limit=40.0)

@@ -9,7 +9,7 @@ from mobilelab import tasks
 from mobilelab.core.errors import ShapeError, StructureError
 from mobilelab.core.trees import Answers
 from mobilelab.measure import parity
-from mobilelab.tasks import Metric
+from mobilelab.tasks import Quantity
 
 
 def scores(*classes, width=3):
@@ -235,7 +235,7 @@ def test_heads():
 
 def test_a_task_of_ones_own_is_ten_lines():
     class Sign(tasks.Task):
-        metric = Metric("right signs", "%")
+        metric = Quantity("right signs", "%")
         decisions = "signs"
 
         def decide(self, answers):
@@ -277,6 +277,6 @@ def test_counts_are_near_only_if_they_are_equal():
 
 
 def test_metrics_in_words():
-    assert Metric("accuracy", "%").text(0.98765) == "98.8%"
-    assert Metric("PSNR", "dB").text(31.4159) == "31.4 dB"
-    assert Metric("error").text(0.123456) == "0.123"
+    assert Quantity("accuracy", "%").text(0.98765) == "98.8%"
+    assert Quantity("PSNR", "dB").text(31.4159) == "31.4 dB"
+    assert Quantity("error").text(0.123456) == "0.123"

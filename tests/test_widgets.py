@@ -29,10 +29,10 @@ from mobilelab.course.widgets import (
     scatter,
 )
 from mobilelab.course.widgets import explorer as explorer_base
-from mobilelab.course.widgets.axis import ACCURACY, LATENCY, MEMORY, SIZE, Axis
 from mobilelab.course.widgets.fake_quantization import Setting
 from mobilelab.course.widgets.pareto import pareto
 from mobilelab.jupyter import progress
+from mobilelab.measure.quantities import ACCURACY, LATENCY, MEMORY, SIZE, Axis
 from mobilelab.measure.report import COURSE, Budget
 from mobilelab.recipes import remeasure, variants
 
@@ -206,7 +206,7 @@ def test_a_file_far_below_the_others_is_drawn_outside_with_its_figure():
     """A file that is 10 % right once stood on the line of 98 %."""
     figure = scatter.draw(TABLE, SIZE, ACCURACY, LATENCY, COURSE)
     texts = [text.get_text() for text in figure.axes[0].texts]
-    assert [text for text in texts if "outside" in text] == ["wrong  outside: 10.0 %  0.10 ms"]
+    assert [text for text in texts if "outside" in text] == ["wrong  outside: 10.0%  0.10 ms"]
     markers = [line.get_marker() for line in figure.axes[0].lines]
     assert markers.count("v") == 1 and "X" not in markers
 

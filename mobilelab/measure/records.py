@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from mobilelab.core.errors import MeasureError
+from mobilelab.core.quantity import Quantity
 from mobilelab.core.trees import Tree
 from mobilelab.datasets import Split
 from mobilelab.measure.hosts import Host, host
 from mobilelab.measure.memory import PeakMemory
 from mobilelab.measure.parity import Verdict, compare
 from mobilelab.measure.timing import Timing
-from mobilelab.tasks import Classification, Metric, Task
+from mobilelab.tasks import Classification, Task
 
 
 def file_kb(path: str | Path) -> float:
@@ -57,7 +58,7 @@ class Record:
     """Time over the float model's in the same run (median of the pairs); ``None`` without one."""
     float_ms: float | None = None
     """Median time of the float model in the same run; ``None`` without one."""
-    metric: Metric = Classification.metric
+    metric: Quantity = Classification.metric
     """What ``accuracy`` counts."""
 
     @property
@@ -70,9 +71,14 @@ class Record:
 
     def as_dict(self) -> dict[str, object]:
         """The record as plain JSON values; infinity and NaN, which JSON has not, as words."""
+        metric = {
+            "metric": self.metric.name,
+            "metric_unit": self.metric.unit,
+            "metric_more_is_better": self.metric.more_is_better,
+        }
         return {
             name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in {**asdict(self), "metric": self.metric.name}.items()
+            for name, value in {**asdict(self), **metric}.items()
         }
 
 

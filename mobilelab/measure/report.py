@@ -7,8 +7,9 @@ import html
 import io
 import json
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import cast
 
@@ -16,6 +17,16 @@ from rich import box
 from rich.table import Table
 
 from mobilelab.core.errors import MobileLabError
+from mobilelab.measure.quantities import (
+    ACCURACY,
+    AGREEMENT,
+    LATENCY,
+    MEMORY,
+    P95,
+    SIZE,
+    Axis,
+    quality,
+)
 from mobilelab.measure.records import Record
 
 
@@ -46,9 +57,10 @@ class Budget:
         if record.verdict == "DIFFERENT":
             found.append("answers differ from the float model")
         if record.file_kb > self.file_kb:
-            found.append(f"{record.file_kb - self.file_kb:.0f} kB too large")
+            found.append(f"{SIZE.text(record.file_kb - self.file_kb)} too large")
         if record.median_ms > self.median_ms:
-            found.append(f"{record.median_ms - self.median_ms:.2f} ms too slow on this host")
+            over = record.median_ms - self.median_ms
+            found.append(f"{LATENCY.text(over)} too slow on this host")
         if self.times_float < math.inf:
             if record.times_float is None:
                 found.append("its time was not taken in turn with the float model's")
@@ -71,11 +83,8 @@ class Budget:
             return []
         if record.accuracy is None:
             return [f"its {metric.name} was not measured"]
-        gap = self.accuracy - record.accuracy
-        if gap <= 0 if metric.more_is_better else gap >= 0:
-            return []
-        by = f"{100 * abs(gap):.1f} points" if metric.unit == "%" else metric.text(abs(gap))
-        return [f"{metric.name} {by} too {'low' if metric.more_is_better else 'high'}"]
+        gap = metric.gap(record.accuracy, self.accuracy)
+        return [f"{metric.name} {gap}"] if gap else []
 
     def limit_ms(self, records: Iterable[Record]) -> float:
         """The limit on the time in milliseconds, for rows that were measured in one run here.
@@ -92,7 +101,7 @@ class Budget:
     def __str__(self) -> str:
         limits = []
         if self.file_kb < math.inf:
-            limits.append(f"at most {self.file_kb:.0f} kB")
+            limits.append(f"at most {SIZE.text(self.file_kb)}")
         if self.median_ms < math.inf:
             limits.append(f"at most {self.median_ms:.1f} ms on this host at one thread")
         if self.times_float < math.inf:
@@ -102,7 +111,7 @@ class Budget:
                 f"95th percentile at most {self.p95_times_float:g} times the float model's time"
             )
         if self.accuracy:
-            limits.append(f"at least {self.accuracy:.1%} right")
+            limits.append(f"at least {ACCURACY.text(self.accuracy)} right")
         return ", ".join(limits) or "no limits"
 
 
@@ -115,47 +124,44 @@ def float_ms(records: Iterable[Record]) -> float | None:
 #: The budget of the course.
 COURSE = Budget(file_kb=500, times_float=1.5, accuracy=0.98)
 
-_HEADINGS: tuple[str, ...] = (
-    "variant",
-    "same answers?",
-    "rel. error",
-    "max diff",
-    "agree",
-    "size",
-    "median",
-    "p95",
-    "peak memory",
-    "accuracy",
-)
-#: Headings for a terminal, whose cells hold bare numbers.
-_NARROW = (
-    "variant",
-    "same?",
-    "rel.\nerror",
-    "max\ndiff",
-    "agree\n%",
-    "size\nkB",
-    "median\nms",
-    "p95\nms",
-    "peak\nMiB",
-    "right\n%",
-)
+
+@dataclass(frozen=True)
+class _Column:
+    """A column: its heading, the one for a terminal with the unit in it, and how a cell reads."""
+
+    heading: str
+    narrow: str
+    cell: Callable[[Record], str]
+    bare: Callable[[Record], str] | None = None
+    """The cell without the unit, for the terminal; the same as ``cell`` where left out."""
 
 
-def _row(record: Record) -> tuple[str, ...]:
-    memory = record.peak_added_mib
-    return (
-        record.variant,
-        record.verdict,
-        f"{record.rel_l2:.0e}" if record.rel_l2 else "0",
-        f"{record.max_abs:.0e}" if record.max_abs else "0",
-        f"{record.agreement:.1%}",
-        f"{record.file_kb:.0f} kB",
-        f"{record.median_ms:.2f} ms",
-        f"{record.p95_ms:.2f} ms",
-        "-" if memory is None else f"+{memory:.1f} MiB",
-        "-" if record.accuracy is None else record.metric.text(record.accuracy),
-    )
+def _figures(heading: str, narrow: str, axis: Callable[[Record], Axis], sign: str = "") -> _Column:
+    def cell(record: Record, bare: bool = False) -> str:
+        value = axis(record).value(record)
+        if value is None:
+            return "-"
+        return sign + (axis(record).number(value) if bare else axis(record).text(value))
+
+    return _Column(heading, narrow, cell, partial(cell, bare=True))
+
+
+def _error(value: float) -> str:
+    return f"{value:.0e}" if value else "0"
+
+
+_COLUMNS = (
+    _Column("variant", "variant", lambda r: r.variant),
+    _Column("same answers?", "same?", lambda r: r.verdict),
+    _Column("rel. error", "rel.\nerror", lambda r: _error(r.rel_l2)),
+    _Column("max diff", "max\ndiff", lambda r: _error(r.max_abs)),
+    _figures("agree", "agree\n%", lambda r: AGREEMENT),
+    _figures("size", "size\nkB", lambda r: SIZE),
+    _figures("median", "median\nms", lambda r: LATENCY),
+    _figures("p95", "p95\nms", lambda r: P95),
+    _figures("peak memory", "peak\nMiB", lambda r: MEMORY, "+"),
+    _figures("accuracy", "right\n%", lambda r: quality(r.metric)),
+)
 
 
 class Results:
@@ -178,7 +184,7 @@ class Results:
     ) -> None:
         self.records = list(records)
         self.budget = budget
-        known = _HEADINGS + (("budget",) if budget else ())
+        known = tuple(c.heading for c in _COLUMNS) + (("budget",) if budget else ())
         self.columns = known if columns is None else tuple(columns)
         unknown = [name for name in self.columns if name not in known]
         if unknown:
@@ -188,7 +194,8 @@ class Results:
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """The headings, and for each record its cells as text."""
-        headings, rows = list(_HEADINGS), [list(_row(record)) for record in self.records]
+        headings = [column.heading for column in _COLUMNS]
+        rows = [[column.cell(record) for column in _COLUMNS] for record in self.records]
         if self.budget:
             headings.append("budget")
             for row, record in zip(rows, self.records, strict=True):
@@ -219,10 +226,10 @@ class Results:
     def rich(self, title: str = "") -> Table:
         """The table for a terminal of 80 columns; units stand in the headings."""
         table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
-        for i, heading in enumerate(_NARROW):
-            table.add_column(heading, justify="left" if i < 2 else "right", no_wrap=True)
+        for i, column in enumerate(_COLUMNS):
+            table.add_column(column.narrow, justify="left" if i < 2 else "right", no_wrap=True)
         for record in self.records:
-            cells = [cell.split(" ")[0].rstrip("%") for cell in _row(record)]
+            cells = [(column.bare or column.cell)(record) for column in _COLUMNS]
             table.add_row(*cells, style="bold red" if record.verdict == "DIFFERENT" else None)
         return table
 

@@ -8,8 +8,9 @@ are those of torchmetrics. A task of one's own is a subclass of :class:`Task` wi
 
 from __future__ import annotations
 
+from mobilelab.core.quantity import Quantity
 from mobilelab.core.trees import Tree, leaves, plain
-from mobilelab.tasks.base import DECIDED, USED, Bounds, Metric, Task, each, leaf_of
+from mobilelab.tasks.base import DECIDED, USED, Bounds, Task, each, leaf_of
 from mobilelab.tasks.boxes import RawDetection
 from mobilelab.tasks.heads import Heads
 from mobilelab.tasks.numbers import Binary, Classification, Embedding, Regression
@@ -18,7 +19,7 @@ from mobilelab.tasks.text import Extraction, Sequences, Speech, Tagging
 
 __all__ = [
     "DECIDED", "USED", "Binary", "Bounds", "Classification", "Detection", "Embedding",
-    "Extraction", "Heads", "ImageToImage", "Metric", "RawDetection", "Regression", "Segmentation",
+    "Extraction", "Heads", "ImageToImage", "Quantity", "RawDetection", "Regression", "Segmentation",
     "Sequences", "Speech", "Tagging", "Task", "each", "guess", "leaf_of",
 ]  # fmt: skip
 

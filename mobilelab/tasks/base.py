@@ -12,23 +12,8 @@ import torch
 from torch import Tensor
 
 from mobilelab.core.errors import StructureError
+from mobilelab.core.quantity import Quantity
 from mobilelab.core.trees import Answers, Tree, leaves
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How good answers are: the name, the unit and the direction of a figure."""
-
-    name: str
-    unit: str = ""
-    more_is_better: bool = True
-    digits: int = 3
-
-    def text(self, value: float) -> str:
-        """The figure as it is printed; a share is printed in percent."""
-        if self.unit == "%":
-            return f"{value:.{max(0, self.digits - 2)}%}"
-        return f"{value:.{self.digits}g}{' ' + self.unit if self.unit else ''}"
 
 
 @dataclass(frozen=True)
@@ -64,7 +49,7 @@ class Task(ABC):
     :class:`~mobilelab.core.trees.Answers` list with a tree for each example.
     """
 
-    metric: ClassVar[Metric]
+    metric: ClassVar[Quantity]
     #: What :meth:`agreement` counts, in the plural.
     decisions: ClassVar[str] = "predictions"
     bounds: Bounds = DECIDED

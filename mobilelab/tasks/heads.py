@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mobilelab.core.errors import StructureError
+from mobilelab.core.quantity import Quantity
 from mobilelab.core.trees import Answers, Tree
-from mobilelab.tasks.base import Metric, Task, each, part_of
+from mobilelab.tasks.base import Task, each, part_of
 
 
 class Heads(Task):
@@ -29,7 +30,7 @@ class Heads(Task):
         self.heads = dict(heads)
 
     @property
-    def metric(self) -> Metric:  # type: ignore[override]
+    def metric(self) -> Quantity:  # type: ignore[override]
         """The first head's."""
         return next(iter(self.heads.values())).metric
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from mobilelab.core.errors import ShapeError
+from mobilelab.core.quantity import Quantity
 from mobilelab.core.trees import Tree, leaves, plain
-from mobilelab.tasks.base import USED, Bounds, Metric, Task, each, joined, leaf_of, paths_of
+from mobilelab.tasks.base import USED, Bounds, Task, each, joined, leaf_of, paths_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Classification(Task):
 
     output: str = ""
     axis: int = 1
-    metric: ClassVar[Metric] = Metric("accuracy", "%")
+    metric: ClassVar[Quantity] = Quantity("accuracy", "%")
 
     def decide(self, answers: Tree) -> Tensor:
         """Class numbers, shape of the scores without ``axis``; -1 where a score is NaN or inf."""
@@ -67,7 +68,7 @@ class Binary(Task):
 
     threshold: float = 0.5
     output: str = ""
-    metric: ClassVar[Metric] = Metric("accuracy", "%")
+    metric: ClassVar[Quantity] = Quantity("accuracy", "%")
     decisions: ClassVar[str] = "yes-or-no decisions"
 
     def decide(self, answers: Tree) -> Tensor:
@@ -98,7 +99,7 @@ class Regression(Task):
 
     tolerance: float = 0.05
     output: str = ""
-    metric: ClassVar[Metric] = Metric("mean absolute error", more_is_better=False)
+    metric: ClassVar[Quantity] = Quantity("mean absolute error", more_is_better=False)
     decisions: ClassVar[str] = "numbers"
     bounds: Bounds = USED
 
@@ -194,7 +195,7 @@ class Embedding(Task):
 
     least: float = 0.99
     output: str = ""
-    metric: ClassVar[Metric] = Metric("mean cosine", more_is_better=True)
+    metric: ClassVar[Quantity] = Quantity("mean cosine", more_is_better=True)
     decisions: ClassVar[str] = "directions"
     bounds: Bounds = USED
 

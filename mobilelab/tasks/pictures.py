@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from mobilelab.core.errors import ShapeError
+from mobilelab.core.quantity import Quantity
 from mobilelab.core.trees import Tree, identical, plain
-from mobilelab.tasks.base import USED, Bounds, Metric, Task, each, joined, leaf_of
+from mobilelab.tasks.base import USED, Bounds, Task, each, joined, leaf_of
 from mobilelab.tasks.numbers import Classification
 
 
@@ -29,7 +30,7 @@ class Segmentation(Task):
     classes: int
     output: str = ""
     ignored: int = 255
-    metric: ClassVar[Metric] = Metric("mIoU", "%")
+    metric: ClassVar[Quantity] = Quantity("mIoU", "%")
     decisions: ClassVar[str] = "pixels"
 
     def decide(self, answers: Tree) -> Tensor:
@@ -90,7 +91,7 @@ class Detection(Task):
     scores: str = "scores"
     labels: str = "labels"
     bounds: Bounds = SHOWN
-    metric: ClassVar[Metric] = Metric("mAP", "%")
+    metric: ClassVar[Quantity] = Quantity("mAP", "%")
     decisions: ClassVar[str] = "boxes"
     same_shapes: ClassVar[bool] = False
 
@@ -214,7 +215,7 @@ class ImageToImage(Task):
 
     peak: float = 1.0
     output: str = ""
-    metric: ClassVar[Metric] = Metric("PSNR", "dB")
+    metric: ClassVar[Quantity] = Quantity("PSNR", "dB")
     decisions: ClassVar[str] = "values as an 8-bit screen shows them"
     measures_integers: ClassVar[bool] = True
     bounds: Bounds = USED

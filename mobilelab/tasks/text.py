@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from mobilelab.core.errors import ShapeError
+from mobilelab.core.quantity import Quantity
 from mobilelab.core.trees import Tree, plain
-from mobilelab.tasks.base import Metric, Task, each, joined, leaf_of
+from mobilelab.tasks.base import Task, each, joined, leaf_of
 from mobilelab.tasks.numbers import Classification
 
 
@@ -30,7 +31,7 @@ class Speech(Task):
     letters: str
     blank: int = 0
     output: str = ""
-    metric: ClassVar[Metric] = Metric("word error rate", "%", more_is_better=False)
+    metric: ClassVar[Quantity] = Quantity("word error rate", "%", more_is_better=False)
     decisions: ClassVar[str] = "sentences"
 
     def decide(self, answers: Tree) -> list[str]:
@@ -74,7 +75,7 @@ class Tagging(Task):
 
     outside: int = 0
     output: str = ""
-    metric: ClassVar[Metric] = Metric("F1", "%")
+    metric: ClassVar[Quantity] = Quantity("F1", "%")
     decisions: ClassVar[str] = "tokens"
 
     def decide(self, answers: Tree) -> Tensor:
@@ -102,7 +103,7 @@ class Extraction(Task):
 
     start: str = "start_logits"
     end: str = "end_logits"
-    metric: ClassVar[Metric] = Metric("exact match", "%")
+    metric: ClassVar[Quantity] = Quantity("exact match", "%")
     decisions: ClassVar[str] = "pieces of text"
 
     def decide(self, answers: Tree) -> list[tuple[int, int]]:
@@ -141,7 +142,7 @@ class Sequences(Task):
     end: int
     words: Sequence[str] = ()
     output: str = ""
-    metric: ClassVar[Metric] = Metric("exact match", "%")
+    metric: ClassVar[Quantity] = Quantity("exact match", "%")
     decisions: ClassVar[str] = "sentences"
     same_shapes: ClassVar[bool] = False
 

@@ -17,9 +17,9 @@ from solutions import ch06
 
 from mobilelab.course import widgets
 from mobilelab.course.widgets import page as scripts
-from mobilelab.course.widgets.axis import ACCURACY, LATENCY, SIZE
 from mobilelab.course.widgets.pareto import pareto
 from mobilelab.course.widgets.wording import for_page
+from mobilelab.measure.quantities import ACCURACY, LATENCY, SIZE
 from mobilelab.measure.report import Budget
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -140,10 +140,10 @@ def test_front_and_reasons_are_the_same_in_the_page_in_python_and_in_the_exercis
     found = page.evaluate(_ALL, tables)
     assert found == expected
     assert sum(len(each["front"]) for each in found) > 150  # the tables are not empty ones
-    numbers = [(rng.choice([rng.uniform(-9, 999), rng.randint(-4000, 4000) / 8]), rng.randint(0, 3))
-               for _ in range(2000)]  # fmt: skip
+    numbers = [(rng.choice([rng.uniform(-9, 999), rng.randint(-4000, 4000) / 8]),
+                rng.choice([None, 0, 1, 2, 3])) for _ in range(2000)]  # fmt: skip
     written = page.evaluate("(all) => all.map(([x, digits]) => fixed(x, digits))", numbers)
-    assert written == [f"{x:.{digits}f}" for x, digits in numbers]
+    assert written == [f"{x:{'.3g' if digits is None else f'.{digits}f'}}" for x, digits in numbers]
     page.close()
 
 

@@ -39,7 +39,7 @@ def wrong_witness_3(model, file, example):
 
 
 class right_careful(tasks.Task):
-    metric = tasks.Metric("cost of a sentence", "points", more_is_better=False)
+    metric = tasks.Quantity("cost of a sentence", "points", more_is_better=False)
 
     def decide(self, answers):
         chance, act = tasks.leaf_of(answers, "want").softmax(1).max(1)
@@ -57,7 +57,7 @@ class wrong_careful_1(right_careful):
 
 
 class wrong_careful_2(right_careful):
-    metric = tasks.Metric("cost of a sentence", "points")
+    metric = tasks.Quantity("cost of a sentence", "points")
 
 
 class wrong_careful_3(right_careful):

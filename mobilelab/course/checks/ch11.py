@@ -135,7 +135,7 @@ def check_careful(kind: Callable[[], Task]) -> Check:
                  2.5, "nothing is a decision like the others: right it costs 0, wrong it costs 5.",
                  1e-4),
             Case("fewer points are better", lambda: kind().metric.more_is_better, False,
-                 "Metric(..., more_is_better=False): without it a cost counts as a score."),
+                 "Quantity(..., more_is_better=False): without it a cost counts as a score."),
         ],
     )  # fmt: skip
 

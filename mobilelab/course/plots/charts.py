@@ -21,6 +21,7 @@ from mobilelab.course.plots.style import (
     figure,
 )
 from mobilelab.measure import Record
+from mobilelab.measure.quantities import LATENCY, SIZE, quality
 from mobilelab.measure.report import Budget
 from mobilelab.recipes.training import Epoch
 
@@ -218,7 +219,7 @@ def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture
         ax.axvspan(0, budget.file_kb, color=GREEN, alpha=0.10, lw=0)
         ax.axvline(budget.file_kb, color=GREEN, lw=1, ls="--")
         ax.text(
-            budget.file_kb, 1.01, f"budget {budget.file_kb:.0f} kB ", color=GREEN, fontsize=9,
+            budget.file_kb, 1.01, f"budget {SIZE.text(budget.file_kb)} ", color=GREEN, fontsize=9,
             ha="right", transform=ax.get_xaxis_transform(),
         )  # fmt: skip
     labels = []
@@ -230,8 +231,7 @@ def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture
             mfc=color if record.file.endswith(".ptl") else "white", mew=1.5,
             zorder=3 if record.file.endswith(".ptl") else 2,
         )  # fmt: skip
-        quality = "" if record.accuracy is None else record.metric.text(record.accuracy)
-        text = f"{record.variant}  {quality}"
+        text = f"{record.variant}  {quality(record.metric).of(record, missing='')}"
         labels.append((record.file_kb, record.median_ms, text, color))
     label_column(ax, labels)
     for verdict, color in _VERDICT_COLORS.items():
@@ -240,6 +240,6 @@ def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture
             ax.plot([], [], marker, color=color, label=_VERDICT_WORDS[verdict])
     ax.plot([], [], "o", mfc="white", color=GREY, label="open: not a .ptl")
     fig.legend(loc="outside lower center", ncols=4, fontsize=8.5, frameon=False)
-    ax.set(xlabel="file size (kB)", ylabel="median latency, 1 thread, this host (ms)")
+    ax.set(xlabel=SIZE.heading, ylabel=f"{LATENCY.heading}, 1 thread, this host")
     ax.grid(alpha=0.3)
     return fig

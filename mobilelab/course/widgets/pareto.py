@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from mobilelab import runtimes
 from mobilelab.core.errors import MobileLabError
-from mobilelab.course.widgets.axis import Axis
 from mobilelab.measure import Record
+from mobilelab.measure.quantities import Axis
 
 
 def pareto(records: Sequence[Record], x: Axis, y: Axis, everything: bool = False) -> list[Record]:

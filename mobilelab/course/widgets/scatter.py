@@ -10,10 +10,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from mobilelab.course.plots import BLUE, GREEN, GREY, INK, RED, label_column
-from mobilelab.course.widgets.axis import Axis
 from mobilelab.course.widgets.drawing import axes, canvas
 from mobilelab.course.widgets.pareto import pareto
 from mobilelab.measure import Record
+from mobilelab.measure.quantities import Axis
 from mobilelab.measure.report import Budget
 
 
@@ -92,13 +92,11 @@ def _label(record: Record, at: tuple[float, float], drawn: tuple[Axis, Axis, Axi
     """Its name, what its color says, and its figure on an axis where it lies outside."""
     *places, color = drawn
     outside = [
-        axis.text(record)
+        axis.of(record)
         for axis, place in zip(places, at, strict=True)
         if axis.known(record) != place and axis is not color
     ]
-    return "  ".join(
-        [record.variant, *(f"outside: {text}" for text in outside), color.text(record)]
-    )
+    return "  ".join([record.variant, *(f"outside: {text}" for text in outside), color.of(record)])
 
 
 def _limits(records: Sequence[Record], axis: Axis, budget: Budget) -> tuple[float, float]:

@@ -11,13 +11,13 @@ from typing import Any, cast
 from matplotlib.figure import Figure
 
 from mobilelab.core.errors import MobileLabError
-from mobilelab.course.widgets.axis import LATENCY, MEMORY, P95, SIZE, Axis, quality
 from mobilelab.course.widgets.controls import Choice, Slider, Tick
 from mobilelab.course.widgets.explorer import Explorer, Said, View
 from mobilelab.course.widgets.scatter import draw
 from mobilelab.course.widgets.wording import building, for_page, in_words
 from mobilelab.course.widgets.wording import describe as describe
 from mobilelab.measure import Record
+from mobilelab.measure.quantities import LATENCY, MEMORY, P95, SIZE, Axis, quality
 from mobilelab.measure.report import COURSE, Budget, Results, float_ms
 from mobilelab.recipes.remeasure import LAYOUTS
 from mobilelab.recipes.snippets import CELLS

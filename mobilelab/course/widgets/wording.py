@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mobilelab.course.widgets.axis import Axis
 from mobilelab.course.widgets.pareto import loads_on_a_phone, pareto
 from mobilelab.measure import Record
+from mobilelab.measure.quantities import Axis
 from mobilelab.measure.report import Budget, Results
 
 #: What stands for the cell of a record that the course did not build.
@@ -88,7 +88,11 @@ def _record(record: Record, axes: Mapping[str, Axis], cells: Sequence[str]) -> d
         "text": describe(record),
         "cells": list(cells),
         "axes": {
-            name: [_finite(axis.value(record)), axis.text(record), axis.spread(record)]
+            name: [
+                axis.known(record) if axis.places(record) else None,
+                axis.of(record),
+                axis.spread(record),
+            ]
             for name, axis in axes.items()
         },
     }
@@ -100,7 +104,7 @@ def _axis(name: str, axis: Axis, grade: str, budget: Budget, records: Sequence[R
         "label": axis.label,
         "unit": axis.unit,
         "more": axis.more_is_better,
-        "digits": axis.digits,
+        "digits": axis.decimals,
         "limit": "quality" if name == grade else _FOLLOWS.get(name, _finite(limit)),
     }
 
@@ -142,7 +146,7 @@ def for_page(
         },
         "metric": {
             "name": metric.name, "unit": metric.unit, "more": metric.more_is_better,
-            "digits": metric.digits, "percent": metric.unit == "%",
+            "digits": metric.decimals, "percent": metric.unit == "%",
         },
         "code": {name: text for name, text in cells.items() if name in names},
         "own": OWN,

@@ -29,8 +29,20 @@ export function set(element, attributes) {
   }
 }
 
-/** A number as Python's f"{x:.{digits}f}" writes it: a tie goes to the even digit. */
+/** A number as Python's f"{x:.3g}" writes it: three significant digits, no zeros at the end. */
+function significant(x) {
+  const power = Number(x.toExponential(2).split("e")[1]);
+  if (power >= -4 && power < 3) return String(Number(fixed(x, 2 - power)));
+  const front = Number(fixed(x / 10 ** power, 2));
+  return `${front}e${power < 0 ? "-" : "+"}${String(Math.abs(power)).padStart(2, "0")}`;
+}
+
+/**
+ * A number as Python's f"{x:.{digits}f}" writes it: a tie goes to the even digit; with null for
+ * digits, as f"{x:.3g}".
+ */
 export function fixed(x, digits = 0) {
+  if (digits === null) return significant(x);
   const text = x.toFixed(digits);
   const [whole, rest] = Math.abs(x).toFixed(digits + 25).split(".");
   if (!/^50*$/.test(rest.slice(digits))) return text;
