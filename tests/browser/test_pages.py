@@ -237,7 +237,7 @@ def test_what_lies_outside_has_an_arrow_and_what_lies_on_top_fans_out(opened):
     explorer = widgets.TradeoffExplorer(TABLE, BUDGET)
     explorer.y.value = "accuracy"
     page = opened(explorer.static())
-    expect(page.locator(".ml-names")).to_contain_text("wrong 10.0 %")
+    expect(page.locator(".ml-names")).to_contain_text("wrong 10.0%")
     bottom = page.locator(".ml-axes .ml-rule").first.bounding_box()["y"]
     box = page.locator("[data-name=wrong] .ml-mark").bounding_box()
     assert bottom - 20 < box["y"] < bottom + 2
