@@ -17,10 +17,11 @@ CLAIMS: dict[str, dict[str, str]] = {
     },
     "01_train_a_cnn": {
         "cell-014": "ratio.high < 6",
-        "cell-023": "race['full'].ratio(race['split']).median < 10",
-        "cell-032": "test_accuracy >= 0.975",
-        "cell-057": "peak.added_mib < peak.total_mib / 4",
-        "cell-064": (
+        "cell-016": "one['full'].ratio(one['depthwise']).median > 2",
+        "cell-025": "race['full'].ratio(race['split']).median < 10",
+        "cell-034": "test_accuracy >= 0.975",
+        "cell-059": "peak.added_mib < peak.total_mib / 4",
+        "cell-066": (
             "share(typical, names[:4]) > 2 * share(held, names[:4])"
             " and share(typical, names[8:]) < share(held, names[8:])"
         ),

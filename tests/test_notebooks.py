@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PREDICT = "### Predict, then run"
+FOLD = "<details><summary>The picture in words</summary>\n\n"
 SKIPPED = "skip-when-quick"  # as in mobilelab.jupyter.papermill_engine
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 EXERCISES = sorted((ROOT / "exercises").glob("*/*.ipynb"))
@@ -54,9 +55,13 @@ def problems(notebook):
     ]
     for this, following in zip(notebook.cells, [*notebook.cells[1:], None], strict=True):
         if this.cell_type == "code" and any("image/png" in o.get("data", {}) for o in this.outputs):
-            described = following is not None and following.source.lstrip().startswith("*Picture:")
-            if not described:
+            words = following.source.lstrip() if following is not None else ""
+            if not words.removeprefix(FOLD).startswith("*Picture:"):
                 found.append(f"a picture is not described in words after: {this.source[-60:]!r}")
+            elif words.startswith(FOLD) != this.metadata.get("jupyter", {}).get(
+                "outputs_hidden", False
+            ):
+                found.append(f"words and picture are not folded alike: {this.source[-60:]!r}")
 
     for page in (o.get("data", {}).get("text/html", "") for cell in cells for o in cell.outputs):
         for tag in re.findall(r"<img[^>]*>", page):
@@ -295,6 +300,16 @@ def test_rules_turn_green():
         described,
     ]
     assert problems(made(*fine)) == []
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+@pytest.mark.parametrize("folded", [True, False])
+def test_a_caption_does_not_give_away_a_predicted_picture(hidden, folded):
+    drawn = code("x", [shown()], ["nbval-ignore-output", "picture"])
+    drawn.metadata["jupyter"] = {"outputs_hidden": hidden}
+    words = nbformat.v4.new_markdown_cell(("", FOLD)[folded] + "*Picture: a line.*\n</details>")
+    alike = [p for p in problems(made(drawn, words)) if "not folded alike" in p]
+    assert len(alike) == (hidden != folded)
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ WALK: tuple[Variant, ...] = (
     Variant("scripted", "float32, TorchScript", "02", ".pt", lambda m, d, s: script(m), True),
     Variant("frozen", "float32, frozen", "02", ".pt", lambda m, d, s: freeze(m), True),
     Variant(
-        "pruned", "half the channels", "03", ".pt", lambda m, d, s: script(pruned(m, d, s)),
+        "pruned", "half the hidden channels", "03", ".pt", lambda m, d, s: script(pruned(m, d, s)),
         trains=True,
     ),
     Variant(
@@ -136,7 +136,7 @@ WALK: tuple[Variant, ...] = (
         lambda m, d, s: optimize(ChannelsLast(m).eval()), lossless=True,
     ),
     Variant(
-        "mobile-pruned", "half the channels, optimized", "05", ".ptl",
+        "mobile-pruned", "half the hidden channels, optimized", "05", ".ptl",
         lambda m, d, s: optimize(pruned(m, d, s)), trains=True,
     ),
     Variant(
@@ -148,7 +148,7 @@ WALK: tuple[Variant, ...] = (
         lambda m, d, s: optimize(quantize_aware(m, d, s)), trains=True,
     ),
     Variant(
-        "mobile-small", "half the channels, int8, optimized", "05", ".ptl",
+        "mobile-small", "half the hidden channels, int8, optimized", "05", ".ptl",
         lambda m, d, s: optimize(pruned_int8(m, d, s)), trains=True,
     ),
 )  # fmt: skip

@@ -56,8 +56,8 @@ def check(path: str | Path) -> Path:
         raise ModelFileError(f"{path.name} is empty; the disk was full or the save was cut off.")
     if path.read_bytes()[4:8] == b"PTMF":
         raise ModelFileError(
-            f"{path.name} is a flatbuffer model (bytecode 9), which has no checksums and which the "
-            "published Android and iOS runtimes cannot read; save it without _use_flatbuffer."
+            f"{path.name} is a flatbuffer model (bytecode 9), which has no checksums and which "
+            "Android's library 1.13.1 refuses (pytorch#105997); save it without _use_flatbuffer."
         )
     try:
         with zipfile.ZipFile(path) as archive:

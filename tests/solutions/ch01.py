@@ -43,5 +43,9 @@ def wrong_p95_2(times):  # off by one
     return sorted(times)[min(len(times) - 1, int(0.95 * len(times)))]
 
 
+def wrong_p95_4(times):  # to the nearest
+    return sorted(times)[round(0.95 * len(times)) - 1]
+
+
 def wrong_p95_3(times):  # the mean
     return sum(times) / len(times)

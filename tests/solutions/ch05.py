@@ -5,10 +5,12 @@ set, the functions return the answer; the others are the answer themselves.
 """
 
 import zipfile
+import zlib
 
 import torch
 import torch.jit.mobile
 import torch.nn.functional as F
+from torchvision.transforms import functional
 
 
 # 05.1: the check takes the returned set -----------------------------------------------------
@@ -83,6 +85,11 @@ def wrong_prepare_5(raw, max_value, size, mean, std):  # one mean for all channe
     return (x - mean[0]) / std[0]
 
 
+def wrong_prepare_6(raw, max_value, size, mean, std):  # the shorter side only
+    x = functional.resize(raw.float() / max_value, size, antialias=False)
+    return (x - _per_channel(mean)) / _per_channel(std)
+
+
 # 05.3: the check takes the function ---------------------------------------------------------
 def right_verdict(path, newest):
     try:
@@ -91,10 +98,19 @@ def right_verdict(path, newest):
                 return "damaged"
             if not any(name.endswith("/bytecode.pkl") for name in archive.namelist()):
                 return "no bytecode"
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, zlib.error):
         return "damaged"
     version = torch.jit.mobile._get_model_bytecode_version(str(path))
     return "ok" if version <= newest else "too new"
+
+
+def wrong_verdict_4(path, newest):  # forgets that unpacking can fail
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip() is not None
+    except zipfile.BadZipFile:
+        return "damaged"
+    return "damaged" if broken else right_verdict(path, newest)
 
 
 def wrong_verdict_1(path, newest):  # "if it loads, it is intact"

@@ -90,7 +90,14 @@ def check_p95(p95: Callable[[list[float]], float]) -> Check:
                 "1 to 10",
                 lambda: p95([float(i) for i in range(1, 11)]),
                 10.0,
-                "9.5 values are not enough with nine: round up to ten.",
+                "9.5 values are not enough with nine: round up to ten. (NumPy's percentile "
+                "interpolates between two times unless it is given method='inverted_cdf'.)",
+            ),
+            Case(
+                "1 to 11",
+                lambda: p95([float(i) for i in range(1, 12)]),
+                11.0,
+                "10.45 values are not enough with ten: round up, not to the nearest.",
             ),
             Case("a single time", lambda: p95([7.0]), 7.0, "One value is its own 95th percentile."),
         ],

@@ -147,6 +147,14 @@ def check_prepare(prepare: Prepare) -> Check:
                 1e-4,
             ),
             Case(
+                "a picture of 4 by 8 becomes 4 by 4",
+                lambda: prepare(row.expand(1, 1, 4, 8), 1.0, 4, (0.0,), (1.0,)),
+                torch.tensor([4.0, 2.0, 4.0, 2.0]).expand(1, 1, 4, 4),
+                "Both sides become size. A single number given to torchvision's resize sets the "
+                "shorter side only.",
+                1e-4,
+            ),
+            Case(
                 "each color with its own mean and std (one pixel is shown)",
                 pixel,
                 torch.tensor([0.0, 0.8, 1.0]),
@@ -221,6 +229,13 @@ def check_verdict(verdict: Callable[[Path, int], str]) -> Check:
                     lambda: verdict(files["small"], 9),
                     "damaged",
                     "Every record has a checksum, not the weights only. testzip() reads them all.",
+                ),
+                Case(
+                    "a file with altered bits in a compressed record",
+                    lambda: verdict(files["packed"], 9),
+                    "damaged",
+                    "Unpacking a compressed record can fail before its checksum is compared: catch "
+                    "zlib.error, too.",
                 ),
                 Case(
                     "a file that was cut off",

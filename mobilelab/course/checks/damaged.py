@@ -24,8 +24,8 @@ class _Double(nn.Module):
 
 
 def files(folder: Path) -> dict[str, Path]:
-    """Files: intact, backported to 5, made by ``.save()``, altered twice, cut off, not a zip."""
-    names = ("intact", "old", "saved", "altered", "small", "cut", "text")
+    """Files: intact, backported to 5, by ``.save()``, altered thrice, cut off, not a zip."""
+    names = ("intact", "old", "saved", "altered", "small", "packed", "cut", "text")
     files = {name: folder / f"{name}.ptl" for name in names}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -37,13 +37,16 @@ def files(folder: Path) -> dict[str, Path]:
     with zipfile.ZipFile(files["intact"]) as archive:
         weights = max((archive.read(name) for name in archive.namelist()), key=len)
         small = next(name for name in archive.namelist() if name.endswith("/version"))
-        start = archive.getinfo(small).header_offset
+        records = {info.filename: info for info in archive.infolist()}
+        packed = next(i for i in records.values() if i.compress_type == zipfile.ZIP_DEFLATED)
     files["cut"].write_bytes(content[: len(content) // 2])
     content[content.find(weights) + 500] ^= 0x10
     files["altered"].write_bytes(content)
-    content = bytearray(files["intact"].read_bytes())
-    name_size, more_size = struct.unpack("<HH", content[start + 26 : start + 30])
-    content[start + 30 + name_size + more_size] ^= 0x01
-    files["small"].write_bytes(content)
+    for name, info, bits in (("small", records[small], 0x01), ("packed", packed, 0x06)):
+        content = bytearray(files["intact"].read_bytes())
+        start = info.header_offset
+        name_size, more_size = struct.unpack("<HH", content[start + 26 : start + 30])
+        content[start + 30 + name_size + more_size] ^= bits
+        files[name].write_bytes(content)
     files["text"].write_text("404: not found\n")
     return files

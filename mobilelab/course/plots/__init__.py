@@ -1,20 +1,20 @@
 """The course's pictures: one function per picture, each returns a matplotlib figure.
 
-``charts`` draws what was measured, ``photos`` photographs with boxes, ``diagrams`` how something
-works, ``style`` is what they share.
+``charts`` draws what was measured, ``labels`` names its points, ``photos`` shows photographs with
+boxes, ``diagrams`` how something works, ``style`` is what they share.
 """
 
 from mobilelab.course.plots.charts import (
     answer_titles,
     bars,
     images,
-    label_column,
     rounding,
     tradeoff,
     training_curve,
     zeros,
 )
 from mobilelab.course.plots.diagrams import STEPS, lost_bias, workflow
+from mobilelab.course.plots.labels import names_beside
 from mobilelab.course.plots.photos import boxes
 from mobilelab.course.plots.style import (
     BLUE,
@@ -49,8 +49,8 @@ __all__ = [
     "boxes",
     "figure",
     "images",
-    "label_column",
     "lost_bias",
+    "names_beside",
     "rounding",
     "tradeoff",
     "training_curve",

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from torch import Tensor
 
+from mobilelab.course.plots.labels import names_beside
 from mobilelab.course.plots.style import (
     BLUE,
     GREEN,
@@ -177,38 +176,12 @@ _VERDICT_WORDS = {
 }
 
 
-def label_column(
-    ax: Axes, labels: Sequence[tuple[float, float, str, str]], gap: float = 0.062, size: float = 9
-) -> None:
-    """Names in one column beside the axes, pushed apart until none overlap, joined by lines.
-
-    Args:
-        ax: with its limits set; the column stands to the right of it.
-        labels: x, y, text and color of the line, for each point.
-        gap: least distance between two labels, as a share of the axes' height.
-        size: of the letters, in points.
-    """
-    (left, right), (low, top) = ax.get_xlim(), ax.get_ylim()
-    ordered = sorted(labels, key=lambda label: label[1])
-    height = -1.0
-    joints = []
-    at, beside = left + 1.03 * (right - left), left + 1.045 * (right - left)
-    for i, (x, y, text, _) in enumerate(ordered):
-        room = 1 - gap * (len(ordered) - 1 - i)
-        height = min(max(height + gap, (y - low) / (top - low)), room)
-        level = low + height * (top - low)
-        joints.append(((x, y), (at, level)))
-        ax.text(beside, level, text, va="center", fontsize=size, color=INK)
-    colors = [color for *_, color in ordered]
-    ax.add_collection(LineCollection(joints, colors=colors, lw=0.7, clip_on=False, zorder=1), False)
-
-
 def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture:
     """File size against latency, with the budget shaded.
 
     Color and shape say whether a variant answers as the float model does; a filled marker is a
     ``.ptl``, an open one a file that only the full PyTorch can run. The bar through a marker is
-    the middle half of its times. Names and accuracy stand in the right margin.
+    the middle half of its times. Beside it stand name and accuracy; marks that touch share a label.
     """
     fig = figure(8.5, 4.8)
     ax = fig.subplots()
@@ -222,7 +195,7 @@ def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture
             budget.file_kb, 1.01, f"budget {SIZE.text(budget.file_kb)} ", color=GREEN, fontsize=9,
             ha="right", transform=ax.get_xaxis_transform(),
         )  # fmt: skip
-    labels = []
+    labels, spreads = [], []
     for record in records:
         color = _VERDICT_COLORS[record.verdict]
         ax.errorbar(
@@ -232,8 +205,9 @@ def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture
             zorder=3 if record.file.endswith(".ptl") else 2,
         )  # fmt: skip
         text = f"{record.variant}  {quality(record.metric).of(record, missing='')}"
-        labels.append((record.file_kb, record.median_ms, text, color))
-    label_column(ax, labels)
+        labels.append((record.file_kb, record.median_ms, text))
+        low, high = (record.median_ms + way * record.iqr_ms / 2 for way in (-1, 1))
+        spreads.append(((record.file_kb, low), (record.file_kb, high)))
     for verdict, color in _VERDICT_COLORS.items():
         if any(record.verdict == verdict for record in records):
             marker = "X" if verdict == "DIFFERENT" else "o"
@@ -242,4 +216,5 @@ def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture
     fig.legend(loc="outside lower center", ncols=4, fontsize=8.5, frameon=False)
     ax.set(xlabel=SIZE.heading, ylabel=f"{LATENCY.heading}, 1 thread, this host")
     ax.grid(alpha=0.3)
+    names_beside(ax, labels, spreads)
     return fig

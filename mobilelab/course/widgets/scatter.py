@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from mobilelab.course.plots import BLUE, GREEN, GREY, INK, RED, label_column
+from mobilelab.course.plots import BLUE, GREEN, GREY, INK, RED, names_beside
 from mobilelab.course.widgets.drawing import axes, canvas
 from mobilelab.course.widgets.pareto import pareto
 from mobilelab.measure import Record
@@ -38,7 +38,7 @@ def draw(
         everything: files that no phone can load compete for the front, too.
     """
     figure = canvas()
-    ax = axes(figure, 0.085, 0.125, 0.6, 0.795)
+    ax = axes(figure, 0.085, 0.125, 0.885, 0.795)
     shown = [r for r in records if x.places(r) and y.places(r)]
     x_limits, y_limits = _limits(shown, x, budget), _limits(shown, y, budget)
     ax.set(xlim=x_limits, ylim=y_limits)
@@ -72,10 +72,10 @@ def draw(
         )  # fmt: skip
         if record.variant == selected:
             ax.plot(px, py, "o", ms=19, mfc="none", mec=RED, mew=2.5, zorder=4, clip_on=False)
-        labels.append((px, py, _label(record, (px, py), (x, y, color)), GREY))
+        labels.append((px, py, _label(record, (px, py), (x, y, color))))
     ax.add_collection(LineCollection(spreads, colors=paints, lw=3, zorder=2), False)
-    label_column(ax, labels, size=10.5)
-    figure.text(0.71, 0.963, f"beside each name: {color.label}", fontsize=10.5, color=INK)
+    names_beside(ax, labels, spreads, size=10.5)
+    figure.text(0.085, 0.963, f"beside each name: {color.label}", fontsize=10.5, color=INK)
     return figure
 
 
