@@ -1,11 +1,12 @@
 """Run chapters as a slower, a faster and a busier host would, and compare what they print.
 
-``python scripts/other_hosts.py`` runs chapters 00, 01, 05, 06, 08 and 09 through nbval three times:
+``python scripts/other_hosts.py`` runs chapters 00, 01, 05, 06 and 08 through nbval three times:
 with a clock that runs five times slower, with one that runs five times faster (both with a seeded
 jitter of 30 %, see ``mobilelab.measure.Clock``), and with everything on one core, beside a busy
 loop. None of it may change an output that is compared. Cells tagged ``skip-when-quick`` are left
 out unless ``--whole`` is given. Each host works on a copy of the notebooks and tests of its own,
-because the chapters write files beside themselves. Exit status 1 if any run fails.
+because the chapters write files beside themselves; what they train they share. Exit status 1 if
+any run fails.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from rich.table import Table
 from mobilelab.measure import CLOCK
 
 ROOT = Path(__file__).resolve().parent.parent
-CHAPTERS = ("00", "01", "05", "06", "08", "09")
-SLOW, FAST, BUSY = "five times slower", "five times faster", "one core, and that is busy"
-CLOCKS = {SLOW: {CLOCK: "5,0.3"}, FAST: {CLOCK: "0.2,0.3"}, BUSY: {}}
+CHAPTERS = ("00", "01", "05", "06", "08")
+#: What ``--hosts`` calls them, and the clock of each.
+HOSTS = {"slower": {CLOCK: "5,0.3"}, "faster": {CLOCK: "0.2,0.3"}, "busy": {}}
 
 
 def copied(folder: Path) -> Path:
@@ -40,7 +41,9 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-def start(host: str, folder: Path, notebooks: list[Path], whole: bool) -> subprocess.Popen[str]:
+def start(
+    host: str, folder: Path, notebooks: list[Path], whole: bool, made: Path
+) -> subprocess.Popen[str]:
     """nbval on the notebooks, as on that host; the busy one keeps to the first core."""
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"]
     command += [] if whole else ["--quick-notebooks"]
@@ -48,18 +51,25 @@ def start(host: str, folder: Path, notebooks: list[Path], whole: bool) -> subpro
     return subprocess.Popen(
         [*command, *map(str, notebooks)],
         cwd=copied(folder),
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder), **CLOCKS[host]},
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(folder),
+            "MOBILELAB_MADE": str(made),
+            **HOSTS[host],
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=(lambda: os.sched_setaffinity(0, core)) if host == BUSY else None,
+        preexec_fn=(lambda: os.sched_setaffinity(0, core)) if host == "busy" else None,
     )
 
 
 def main() -> int:
-    """Run all hosts at once, which makes each of them busy as well."""
+    """Run the hosts at once, which makes each of them busy as well."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("chapters", nargs="*", default=list(CHAPTERS), help="two digits each")
+    parser.add_argument("--hosts", nargs="+", choices=HOSTS, default=list(HOSTS))
     parser.add_argument("--whole", action="store_true", help="with the cells that take long")
     options = parser.parse_args()
     if not hasattr(os, "sched_setaffinity"):
@@ -68,8 +78,11 @@ def main() -> int:
     if not all(found):
         parser.error(f"there is no chapter of one of these numbers: {' '.join(options.chapters)}")
     notebooks = [path.relative_to(ROOT) for paths in found for path in paths]
-    folders = {host: Path(tempfile.mkdtemp(prefix="mobilelab-host-")) for host in CLOCKS}
-    runs = {host: start(host, folder, notebooks, options.whole) for host, folder in folders.items()}
+    room = Path(tempfile.mkdtemp(prefix="mobilelab-hosts-"))
+    runs = {
+        host: start(host, room / host, notebooks, options.whole, room / "made")
+        for host in options.hosts
+    }
     loop = subprocess.Popen(
         [sys.executable, "-c", "while True: pass"],
         preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
@@ -84,8 +97,7 @@ def main() -> int:
     finally:
         for process in (loop, *runs.values()):
             process.kill()
-        for folder in folders.values():
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(room, ignore_errors=True)
     console.print(table)
     return int(any(run.returncode for run in runs.values()))
 
