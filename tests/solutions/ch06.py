@@ -6,6 +6,10 @@ the others are the answer themselves.
 
 
 # 06.1: the check takes the returned choices -------------------------------------------------
+def wrong_choices_6():  # gives up although something fits
+    return right_choices() | {"sensor": "nothing fits"}
+
+
 def right_choices():
     return {"game": "quick", "translator": "small", "sensor": "small"}
 
@@ -51,6 +55,12 @@ def wrong_front_2(points):  # cheaper in both is wanted
     return [i for i, p in enumerate(points) if not any(q[0] < p[0] and q[1] < p[1] for q in points)]
 
 
+def wrong_front_4(points):  # equal in the second is not enough
+    return [
+        i for i, a in enumerate(points) if not any(b[0] <= a[0] and b[1] < a[1] for b in points)
+    ]
+
+
 def wrong_front_3(points):  # the best sum
     return [min(range(len(points)), key=lambda i: sum(points[i]))]
 
@@ -72,6 +82,12 @@ def wrong_energy_range_1(macs, numbers, bits):  # 2600 pJ for every byte
 def wrong_energy_range_2(macs, numbers, bits):  # the multiply alone
     low = macs * {32: 3.7, 8: 0.2}.get(bits, 1.1) / 1e6
     return low, low + numbers * bits / 64 * 2600 / 1e6
+
+
+def wrong_energy_range_4(macs, numbers, bits):  # refuses one width and guesses the others
+    if bits == 16:
+        raise ValueError("16 bits")
+    return right_energy_range(macs, numbers, 32 if bits == 32 else 8)
 
 
 def wrong_energy_range_3(macs, numbers, bits):  # the upper one is the traffic alone

@@ -27,7 +27,7 @@ def check_weights(float32_kb: float | None, int8_kb: float | None, model: nn.Mod
                 "as 8-bit integers",
                 lambda: int8_kb,
                 round(count / 1000),
-                "8 bits are 1 byte: a quarter of the float, not an eighth.",
+                "8 bits are 1 byte: a quarter of the float, rounded and not cut off.",
                 tolerance=0.5,
             ),
         ],
@@ -43,12 +43,14 @@ def check_misses(misses: Callable[[float, float, float], list[str]]) -> Check:
     return verify(
         "Exercise 00.2",
         [
-            Case("all met", lambda: misses(kb - 1, times - 0.1, 1.0), [], "Return an empty list."),
-            Case("too large", lambda: misses(kb + 1, times - 0.1, 1.0), ["size"], upper),
-            Case("too slow", lambda: misses(kb - 1, times + 0.1, 1.0), ["latency"], upper),
+            Case(
+                "all met", lambda: misses(kb - 1, times - 0.001, 1.0), [], "Return an empty list."
+            ),
+            Case("too large", lambda: misses(kb + 1, times - 0.001, 1.0), ["size"], upper),
+            Case("too slow", lambda: misses(kb - 1, times + 0.001, 1.0), ["latency"], upper),
             Case(
                 "not accurate enough",
-                lambda: misses(kb - 1, times - 0.1, accuracy - 0.01),
+                lambda: misses(kb - 1, times - 0.001, accuracy - 0.01),
                 ["accuracy"],
                 "Accuracy is a lower limit: missed when the value is below.",
             ),
@@ -60,7 +62,7 @@ def check_misses(misses: Callable[[float, float, float], list[str]]) -> Check:
             ),
             Case(
                 "everything missed, in order",
-                lambda: misses(kb + 1, times + 0.1, 0.0),
+                lambda: misses(kb + 1, times + 0.001, 0.0),
                 ["size", "latency", "accuracy"],
                 "Collect all that is missed, do not stop at the first.",
             ),

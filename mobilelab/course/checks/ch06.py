@@ -30,8 +30,10 @@ class _Judge:
 
     def chosen(self, product: str) -> Record | str | None:
         name = self.choices.get(product)
-        if name is None or name == NOTHING:
-            return name
+        if name is None:
+            return None
+        if name.strip().lower() == NOTHING:
+            return NOTHING
         if name not in self.by_name:
             raise ValueError(f"there is no variant of this name: {name!r}")
         return self.by_name[name]
@@ -40,11 +42,15 @@ class _Judge:
         row = self.chosen(product)
         if row is None:
             return None
-        return isinstance(row, str) or not self.budgets[product].misses(row)
+        if isinstance(row, str):
+            return self.best(product) == NOTHING
+        return not self.budgets[product].misses(row)
 
     def is_lite(self, product: str) -> bool | None:
         row = self.chosen(product)
-        return None if row is None else isinstance(row, str) or row.file.endswith(".ptl")
+        if row is None:
+            return None
+        return self.best(product) == NOTHING if isinstance(row, str) else row.file.endswith(".ptl")
 
     def best(self, product: str) -> str:
         budget = self.budgets[product]
@@ -85,14 +91,15 @@ def check_choices(
                 f"{product}: keeps its budget",
                 lambda product=product: judge.keeps(product),
                 True,
-                "Section 6 lists who fits. A budget has three limits and all of them count, and a "
+                "Section 6 lists who fits. Every limit of a budget counts, and a "
                 "row with DIFFERENT answers fits nowhere.",
             ),
             Case(
                 f"{product}: is a file for the lite interpreter",
                 lambda product=product: judge.is_lite(product),
                 True,
-                "A .pt needs the full PyTorch, which no phone has. Look at the record's file.",
+                "A .pt needs the full library. Our apps ship the lite one, which loads only .ptl: "
+                "look at the record's file.",
             ),
             Case(
                 f"{product}: {what} of those",
@@ -121,13 +128,19 @@ def check_front(front: Callable[[list[tuple[float, float]]], list[int]]) -> Chec
             "beaten in both quantities",
             [(5, 5), (2, 3), (8, 1)],
             [1, 2],
-            "(2, 3) is cheaper than (5, 5) in both, so (5, 5) is not worth having at any budget.",
+            "(2, 3) is cheaper than (5, 5) in both, so (5, 5) is beaten.",
         ),
         (
             "beaten in one, equal in the other",
             [(2, 7), (2, 3)],
             [1],
             "Equal in one and cheaper in the other is enough to beat.",
+        ),
+        (
+            "equal in one, beaten in the other",
+            [(7, 2), (3, 2)],
+            [1],
+            "Whichever of the two is equal: cheaper in the other is enough to beat.",
         ),
         (
             "twins",
@@ -163,9 +176,9 @@ def check_energy_range(energy_range: Callable[[int, int, int], tuple[float, floa
         answer = energy_range(*arguments)
         return None if answer is None else float(answer[i])
 
-    def refused() -> str:
+    def refused(bits: int) -> str:
         try:
-            energy_range(1, 1, 16)
+            energy_range(1, 1, bits)
         except ValueError:
             return "ValueError"
         return "no error"
@@ -204,9 +217,9 @@ def check_energy_range(energy_range: Callable[[int, int, int], tuple[float, floa
                 tolerance=1e-6,
             ),
             Case(
-                "16 bits are refused",
-                refused,
-                "ValueError",
+                "16, 4 and 64 bits are refused",
+                lambda: [refused(bits) for bits in (16, 4, 64)],
+                ["ValueError"] * 3,
                 "Horowitz's table has 16-bit floats too, but the exercise does not: raise a "
                 "ValueError, do not guess.",
             ),
