@@ -1,9 +1,10 @@
-"""From a slider's key to the repainted picture, in one run: an explorer that the page draws, live
-and stored, beside one that the kernel draws. Prints the memory that 1000 moves leave behind, too.
+"""From a slider's key to the repainted picture, for every explorer, in one run: live in JupyterLab,
+live while the kernel is in an endless loop, and in a stored page opened from a file.
 
     python benchmarks/widgets.py
 
-Needs Chromium. Nothing else should run meanwhile.
+Prints the memory that 1000 moves leave behind, too, and what a notebook keeps of each. Needs
+Chromium. Nothing else should run meanwhile.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 import nbformat
+import torch
 from playwright.sync_api import expect, sync_playwright
 from rich.console import Console
 from rich.table import Table
@@ -25,18 +27,24 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "browser")]
 import lab  # noqa: E402
 from records import record  # noqa: E402
 
+from mobilelab import datasets, models  # noqa: E402
 from mobilelab.course import widgets  # noqa: E402
+from mobilelab.course.widgets.resolution import Cost  # noqa: E402
 
 MOVES, MANY = 100, 1000
 LIVE = f"""import sys
 sys.path[:0] = [{str(ROOT / "tests")!r}, {str(ROOT / "benchmarks")!r}]
-from widgets import rows
-from mobilelab.course import widgets
-widgets.TradeoffExplorer(rows(%d))"""
-OLD = """from mobilelab.course import widgets
-from mobilelab.course.widgets.resolution import Cost
-costs = [Cost(64 * i, 2.0 * i * i, 3.0 * i, 10**6 * i * i) for i in range(1, 9)]
-widgets.ResolutionExplorer(costs)"""
+import widgets
+widgets.made(%r)"""
+#: The explorers, and the slider that is moved.
+EXPLORERS = {
+    "trade-off, 11 points": "size at most (kB)",
+    "trade-off, 300 points": "size at most (kB)",
+    "quantization": "bits",
+    "pruning": "sparsity (%)",
+    "graph": "after the step",
+    "resolution": "input size",
+}
 
 
 def rows(count):
@@ -51,15 +59,36 @@ def rows(count):
     ]  # fmt: skip
 
 
-def line(table, name, ms, memory=""):
-    """A row: what, median, 95th percentile, memory."""
-    table.add_row(name, f"{median(ms):.1f}", f"{quantiles(ms, n=20)[-1]:.1f}", memory)
+def made(name):
+    """One explorer; the networks are the course's, the records and costs are made up."""
+    torch.set_num_threads(1)
+    if name.startswith("trade-off"):
+        return widgets.TradeoffExplorer(rows(int(name.split()[1])))
+    if name == "resolution":
+        costs = [Cost(64 * i, 2.0 * i * i, 3.0 * i, 10**6 * i * i) for i in range(1, 9)]
+        return widgets.ResolutionExplorer(costs)
+    model = models.load_trained()
+    if name == "graph":
+        scripted = torch.jit.script(model)
+        frozen = torch.jit.freeze(scripted)
+        names = ("frozen", "again", "and again")
+        return widgets.GraphExplorer({"scripted": scripted, **dict.fromkeys(names, frozen)})
+    data = datasets.load("digits")
+    if name == "pruning":
+        return widgets.PruningExplorer(model, data)
+    playground = widgets.QuantizationPlayground(
+        models.QuantizableTinyMobileNet.from_float(model).fuse(), data
+    )
+    playground.everywhere.value = True
+    return playground
 
 
-def timed(page, control):
+def timed(page, control, more=False):
     """The milliseconds of the moves, and what many more leave behind."""
-    lab.page_moves(page, control, 20)
-    ms = lab.page_moves(page, control, MOVES)
+    lab.moves(page, control, 20)
+    ms = lab.moves(page, control, MOVES)
+    if not more:
+        return ms, ""
     before, nodes = lab.in_use(page)
     control.evaluate(
         """async (control, many) => { for (let i = 0; i < many; i++) {
@@ -72,51 +101,56 @@ def timed(page, control):
     return ms, f"{after - before:+.1f} MiB, {nodes_after - nodes:+d} nodes"
 
 
-def stored(browser, table, folder, count):
+def stored(browser, line, folder, name):
     """The explorer of a stored output, opened from a file."""
-    path = folder / f"{count}.html"
-    path.write_text(f"<!DOCTYPE html>{widgets.TradeoffExplorer(rows(count)).static()}")
+    text = made(name).static()
+    path = folder / "page.html"
+    path.write_text(f"<!DOCTYPE html><meta charset='utf-8'>{text}", encoding="utf-8")
     page = browser.new_page(viewport={"width": 1250, "height": 1200})
     page.goto(path.as_uri())
-    line(table, f"stored, {count} points", *timed(page, page.get_by_label("size at most (kB)")))
+    control = page.get_by_role("slider", name=EXPLORERS[name])
+    line(name, "stored", *timed(page, control, more=True), f"{len(text.encode()) / 1000:.0f} kB")
     page.close()
 
 
-def live(browser, server, table, name, source):
-    """The explorer in JupyterLab."""
-    cells = [nbformat.v4.new_code_cell(source)]
-    made = nbformat.v4.new_notebook(cells=cells)
-    made.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
+def live(browser, server, line, name):
+    """The explorer in JupyterLab; then the kernel goes into an endless loop."""
+    cells = [nbformat.v4.new_code_cell(source) for source in (LIVE % name, "while True: pass")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
     file = f"{name.replace(' ', '-').replace(',', '')}.ipynb"
-    nbformat.write(made, server.folder / file)
+    nbformat.write(notebook, server.folder / file)
     page = browser.new_page(viewport={"width": 1250, "height": 1200})
-    notebook = lab.Notebook(server, page, file)
-    notebook.run_all()
-    output = notebook.output("widgets")
-    if source == OLD:
-        lab.moves(page, output, lab.slider(output, "input size"), 20)
-        seen = lab.moves(page, output, lab.slider(output, "input size"), MOVES)
-        line(table, name, seen["ms"])
-    else:
-        control = output.get_by_label("size at most (kB)")
-        expect(control).to_be_visible(timeout=60_000)
-        line(table, name, *timed(page, control))
+    opened = lab.Notebook(server, page, file)
+    opened.run_cell("widgets.made")
+    output = opened.output("widgets.made")
+    control = output.get_by_role("slider", name=EXPLORERS[name])
+    expect(control).to_be_visible(timeout=180_000)
+    line(name, "live", *timed(page, control, more=True))
+    opened.run_cell("while True")
+    expect(page.locator(".jp-CodeCell .jp-InputPrompt").nth(1)).to_have_text("[*]:")
+    line(name, "live, kernel in an endless loop", *timed(page, control))
+    opened.command("notebook:interrupt-kernel")
     page.close()
 
 
 def main():
     """Print the table."""
-    console = Console(width=100)
-    table = Table("explorer", "p50 ms", "p95 ms", f"after {MANY} moves more")
+    console = Console(width=120)
+    table = Table("explorer", "where", "p50 ms", "p95 ms", f"after {MANY} moves more", "stored")
+
+    def line(name, where, ms, memory="", kept=""):
+        p95 = quantiles(ms, n=20)[-1]
+        table.add_row(name, where, f"{median(ms):.1f}", f"{p95:.1f}", memory, kept)
+
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=lab.CHROMIUM, args=lab.ARGUMENTS)
         server = lab.Server(Path(folder))
         try:
             with console.status("measuring"):
-                for count in (11, 300):
-                    stored(browser, table, Path(folder), count)
-                    live(browser, server, table, f"live, {count} points", LIVE % count)
-                live(browser, server, table, "resolution, drawn by the kernel", OLD)
+                for name in EXPLORERS:
+                    stored(browser, line, Path(folder), name)
+                    live(browser, server, line, name)
         finally:
             server.stop()
             browser.close()

@@ -82,10 +82,10 @@ def _texts(outputs):
 _STORED = re.compile(
     r'<div class="mobilelab-stored">.*?<script type="application/json">(.*?)</script>.*</div>', re.S
 )
-#: What an explorer's data has that follows from times, or that its rows say already.
+#: What an explorer's data has that follows from times and memory, or that its rows say already.
 _FOLLOWS = {
     "median_ms", "p95_ms", "float_ms", "file_kb", "accuracy", "axes", "text", "budget", "key",
-    "max", "measured",
+    "max", "measured", "added_mib", "quantities", "alt", "rows",
 }  # fmt: skip
 
 

@@ -10,10 +10,12 @@ from xml.etree import ElementTree
 import nbformat
 import nbval_compare
 import pytest
+import torch
 from nbval.plugin import IPyNbCell, IPyNbFile
 from records import record
 
 from mobilelab.course import widgets
+from mobilelab.course.widgets.resolution import Cost
 from mobilelab.recipes import successors, variants
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -255,6 +257,24 @@ def test_of_an_explorer_the_data_is_compared_and_not_the_picture(a_cell):
         assert a_cell.compare_outputs(kept(**same), kept())
     for other in ({"accuracy": 0.9}, {"file_kb": 450.0}, {"verdict": "close"}, {"file": "a.pt"}):
         assert not a_cell.compare_outputs(kept(**other), kept())
+
+
+def test_of_resolution_and_graph_work_and_operators_are_compared_and_no_time(a_cell):
+    def kept(explorer):
+        data = {"text/html": explorer.static(), "text/plain": explorer.view().alt}
+        return [nbformat.v4.new_output("display_data", data=data)]
+
+    def resolution(factor=1.0, macs=10**6):
+        costs = [Cost(s, factor * s, 2 * factor * s, macs * s) for s in (64, 128)]
+        return kept(widgets.ResolutionExplorer(costs))
+
+    assert a_cell.compare_outputs(resolution(3.0), resolution())
+    assert not a_cell.compare_outputs(resolution(macs=2 * 10**6), resolution())
+    whole = torch.jit.script(torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU()).eval())
+    frozen, bare = torch.jit.freeze(whole), torch.jit.script(torch.nn.Linear(2, 2))
+    graph = kept(widgets.GraphExplorer({"a": whole, "b": frozen}))
+    assert a_cell.compare_outputs(kept(widgets.GraphExplorer({"a": whole, "b": frozen})), graph)
+    assert not a_cell.compare_outputs(kept(widgets.GraphExplorer({"a": whole, "b": bare})), graph)
 
 
 CHANGED = (

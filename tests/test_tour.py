@@ -40,6 +40,9 @@ def test_the_whole_walk(tmp_path):
     assert rows["mobile-int8"]["accuracy"] > 0.97
     assert (tmp_path / "walk" / "tradeoff.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "walk" / "results.csv").read_text().count("\n") == len(rows) + 1
+    page = (tmp_path / "walk" / "explorer.html").read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>") and str(tmp_path) not in page
+    assert all(f'"name":"{name}"' in page for name in rows)
 
 
 def test_another_data_set_is_trained_first(tmp_path, monkeypatch):

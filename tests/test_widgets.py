@@ -1,6 +1,5 @@
 """The explorers without a browser: drawing functions and callbacks, also at their extremes."""
 
-import asyncio
 import contextlib
 import csv
 import dataclasses
@@ -20,7 +19,6 @@ from mobilelab.core.errors import MeasureError, MobileLabError, ProgressError
 from mobilelab.course import questions, rounding, widgets
 from mobilelab.course.plots import GREY
 from mobilelab.course.widgets import (
-    base,
     drawing,
     graph,
     pruning,
@@ -28,7 +26,6 @@ from mobilelab.course.widgets import (
     resolution,
     scatter,
 )
-from mobilelab.course.widgets import explorer as explorer_base
 from mobilelab.course.widgets.fake_quantization import Setting
 from mobilelab.course.widgets.pareto import pareto
 from mobilelab.jupyter import progress
@@ -65,8 +62,7 @@ def counted_work():
 def picture(widget):
     """What the explorer shows is a PNG, and nothing went wrong."""
     assert widget.errors == []
-    kept = isinstance(widget, explorer_base.Explorer)
-    shown = drawing.small_png(widget.figure()) if kept else bytes(widget.picture.value)
+    shown = drawing.small_png(widget.figure())
     assert shown.startswith(b"\x89PNG") and len(shown) > 3000
     return shown
 
@@ -369,38 +365,88 @@ def playground(data):
 
 
 def accuracy_of(playground):
-    return playground.measured[playground.setting]
+    return playground.measured[playground.setting.key]
 
 
 def test_eight_bits_cost_nothing_and_two_bits_cost_everything(playground):
-    playground.tensor.value = playground.tensor.options[0]
+    assert playground.setting.key in playground.measured  # what stands there is never unmeasured
     playground.everywhere.value = True
     playground.bits.value = 8
     eight = accuracy_of(playground)
-    playground.bits.value = 2
+    known = dict(playground.measured)
+    for bits in (7, 6, 5, 4, 3, 2):
+        playground.bits.value = bits
+        for per_channel in (True, False):
+            playground.per_channel.value = per_channel
+    assert playground.measured == known  # all of it was measured beforehand
     two = accuracy_of(playground)
-    assert eight > 0.98 and two < 0.6
-    assert playground.measured[None] > 0.98
+    assert eight > 0.96 and two < 0.6
+    assert playground.measured["float"] > 0.96
     assert f"<b>{two:.1%}</b>" in playground.words.value
     playground.everywhere.value = False
 
 
 def test_every_control_at_both_ends(playground):
-    weights = next(n for n in playground.tensors.names if n.startswith("weights"))
-    activations = next(n for n in playground.tensors.names if n.startswith("activations"))
-    for name in (weights, activations):
+    sheets = list(playground.sheets)
+    assert len(sheets) == 4 and {name.split()[0] for name in sheets} == {"weights", "activations"}
+    for name in (sheets[1], sheets[-1]):
         playground.tensor.value = name
         for observer in playground.observer.options:
             playground.observer.value = observer
+            for percentile in playground.percentile.values[:: 3 if observer == "percentile" else 9]:
+                playground.percentile.value = percentile
             for bits in (2, 8):
                 playground.bits.value = bits
-                for symmetric in (True, False):
-                    playground.symmetric.value = symmetric
-                    picture(playground)
-    playground.observer.value = "percentile"
-    for percentile in (playground.percentile.min, playground.percentile.max):
-        playground.percentile.value = percentile
+                picture(playground)
+    for control, value in (("symmetric", True), ("per_channel", True), ("channel", 2)):
+        getattr(playground, control).value = value
         picture(playground)
+    for control, value in (("symmetric", False), ("per_channel", False), ("channel", 0)):
+        getattr(playground, control).value = value
+    playground.bits.value = 9  # beyond the end is the end
+    assert playground.bits.value == 8
+
+
+def test_figures_of_a_sheet_are_those_of_rounding(playground):
+    """Every setting of a tensor, computed once more from the tensor itself."""
+    for name in list(playground.sheets)[1:3]:
+        x = playground.tensors[name]
+        for setting, figures in playground.sheets[name].figures.items():
+            grid = setting.grid(x)
+            cost = rounding.cost(x, grid)
+            assert figures.relative_error == pytest.approx(cost.relative_error, rel=1e-3)
+            assert figures.largest_error == pytest.approx(cost.largest_error, rel=1e-3)
+            assert figures.clipped == pytest.approx(cost.clipped, abs=1e-5)
+            assert figures.levels_used == cost.levels_used <= 2**setting.bits
+            shown = playground.sheets[name].channels if setting.per_channel else [0]
+            assert [zero for _, zero in figures.grids] == [int(grid.zero_point[i]) for i in shown]
+            scales = [grid.scale[i].item() for i in shown]
+            assert [scale for scale, _ in figures.grids] == pytest.approx(scales, rel=1e-4)
+
+
+def test_a_new_tensor_and_a_new_setting_are_measured_once_and_remembered(playground):
+    asked, told, sheets = [], [], list(playground.sheets)
+    playground.observer.value, playground.everywhere.value = "min-max", False
+    tensors = playground.tensors
+    scores = tensors.scores
+    playground.observe(lambda change: told.append(change["new"].get("what", "")), names="progress")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tensors, "scores", lambda s, i: asked.append(s) or scores(s, i))
+        new = next(n for n in tensors.names if n not in playground.sheets and "depth" in n)
+        playground.tensor.value = new
+        playground.bits.value = 3
+        assert [setting.tensor for setting in asked] == [new, new]
+        assert new in playground.data["sheets"]
+        assert playground.setting.key in playground.data["accuracy"]
+        playground.bits.value, playground.tensor.value = 8, sheets[0]
+        playground.tensor.value = new
+        playground.bits.value = 3
+        assert len(asked) == 2
+    assert [text.split(":")[0] for text in told if text] == [
+        "measuring rounding", "measuring accuracy", "measuring accuracy",
+    ]  # fmt: skip
+    assert playground.progress == {}
+    playground.bits.value = 8
 
 
 def test_per_channel_is_for_weights_and_not_for_histograms(playground):
@@ -409,34 +455,39 @@ def test_per_channel_is_for_weights_and_not_for_histograms(playground):
     playground.per_channel.value = True
     channels = len(playground.tensors[playground.tensor.value])
     assert f"{channels} scales" in playground.words.value
-    assert playground.channel.max == channels - 1
-    playground.channel.value = channels - 1
-    picture(playground)
+    sheet = playground.sheets[playground.tensor.value]
+    widths = [bars["high"] - bars["low"] for bars in sheet.bars[1:]]
+    assert widths == sorted(widths) and widths[0] < widths[2]
+    for i, channel in enumerate(sheet.channels):
+        playground.channel.value = i
+        picture(playground)
+        assert playground.view().rows[3][0] == f"zero point of channel {channel}"
     playground.observer.value = "histogram"
-    assert playground.per_channel.disabled and "shown per tensor" in playground.words.value
+    assert "shown per tensor" in playground.words.value
     playground.observer.value = "min-max"
     playground.tensor.value = next(n for n in playground.tensors.names if "activations" in n)
-    assert playground.per_channel.disabled and "1 scale" in playground.words.value
+    assert "Activations get one scale" in playground.words.value
     playground.per_channel.value = False
 
 
 def test_percentile_clips_and_min_max_does_not(playground):
-    playground.tensor.value = next(n for n in playground.tensors.names if "activations" in n)
-    x = playground.tensors[playground.tensor.value]
+    playground.tensor.value = next(n for n in playground.sheets if "activations" in n)
     clipped = {}
     for observer in ("min-max", "percentile"):
-        setting = dataclasses.replace(playground.setting, observer=observer, percentile=99.0)
-        clipped[observer] = rounding.cost(x, setting.grid(x)).clipped
+        playground.observer.value, playground.percentile.value = observer, 99.0
+        setting = playground.setting
+        clipped[observer] = playground.sheets[setting.tensor].of(setting).clipped
     assert clipped["min-max"] == 0.0 and clipped["percentile"] > 0.005
+    playground.observer.value = "min-max"
 
 
 def test_measuring_leaves_the_network_and_torch_as_they_were(playground):
     before = {k: v.clone() for k, v in playground.tensors.model.state_dict().items()}
     for name in (playground.tensors.names[0], playground.tensors.names[-1]):
         setting = Setting(name, 2, True, False, "min-max", 100.0, True)
-        for _ in playground.tensors.scores(setting):
-            assert torch.is_grad_enabled()  # between two steps other cells may run
-            assert not any(m._forward_hooks for m in playground.tensors.model.modules())
+        playground.tensors.scores(setting, playground.images.images[:3])
+        assert torch.is_grad_enabled()
+        assert not any(m._forward_hooks for m in playground.tensors.model.modules())
     after = playground.tensors.model.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
 
@@ -447,7 +498,7 @@ def test_measuring_leaves_the_network_and_torch_as_they_were(playground):
 @pytest.fixture(scope="module")
 def pruner(data):
     with counted_work():
-        return widgets.PruningExplorer(models.load_trained(), data, start=(0.0, 0.8))
+        return widgets.PruningExplorer(models.load_trained(), data, start=(0.3, 0.8))
 
 
 def test_zeros_keep_the_file_and_channels_shrink_it(pruner):
@@ -456,20 +507,25 @@ def test_zeros_keep_the_file_and_channels_shrink_it(pruner):
     assert zeros.raw_kb == pytest.approx(whole.raw_kb, rel=0.01)
     assert zeros.compressed_kb < 0.7 * whole.compressed_kb
     assert channels.raw_kb < 0.6 * whole.raw_kb
-    assert whole.accuracy > 0.98 > 0.5 > zeros.accuracy
+    assert whole.accuracy > 0.96 > 0.5 > zeros.accuracy
     # Counted, so the same on every host: zeros are multiplied like any other number.
     assert zeros.latency == 1
     assert channels.latency == pytest.approx(0.33, abs=0.02)
 
 
-def test_new_place_is_measured_and_remembered(pruner):
-    count = len(pruner.points)
-    pruner.sparsity.value = 30
-    assert len(pruner.points) == count + 1 and "30% weights set to zero" in pruner.words.value
-    pruner.sparsity.value = 80
-    pruner.sparsity.value = 30
-    assert len(pruner.points) == count + 1
-    picture(pruner)
+def test_every_place_of_the_slider_was_measured_beforehand(pruner):
+    assert pruner.sparsity.values == [0, 30, 80]
+    assert len(pruner.points) == 6 and pruner.at("magnitude", 0.5) is None
+    for method in pruning.METHODS:
+        for percent in (80, 0, 30):
+            pruner.method.value, pruner.sparsity.value = method, percent
+            here = pruner.at(method, percent / 100)
+            assert f"<b>{percent}% {pruning.KINDS[method]}" in pruner.words.value
+            assert f"{here.accuracy:.1%} of 100 test images" in pruner.words.value
+            picture(pruner)
+    assert len(pruner.points) == 6
+    with pytest.raises(TraitError, match="50 is none of"):
+        pruner.sparsity.value = 50
 
 
 @pytest.mark.parametrize("method", pruning.METHODS)
@@ -505,7 +561,6 @@ def test_graph_explorer_shows_what_went_and_what_stayed(stages):
     explorer.hide.value = True
     changed = explorer.lines.value
     assert len(changed) < len(everything) and changed.count("−") > 100
-    assert "more lines</summary>" in changed
     explorer.against.value = True
     picture(explorer)
     same = widgets.GraphExplorer({"a": stages["frozen"], "b": stages["frozen"]})
@@ -549,7 +604,7 @@ def test_larger_pictures_cost_more_and_macs_grow_with_the_area():
     explorer = widgets.ResolutionExplorer(costs)
     for size in (64, 256):
         explorer.size.value = size
-        for quantity in explorer.quantity.options:
+        for quantity in explorer.quantity.values:
             explorer.quantity.value = quantity
             picture(explorer)
             assert f"{size} x {size}" in explorer.words.value
@@ -678,43 +733,3 @@ def test_exported_page_shows_picture_and_table_without_a_widget():
     page, _ = HTMLExporter().from_notebook_node(nbformat.read(path, as_version=4))
     assert page.count('alt="Variants as points') + page.count("alt='Variants as points") == 3
     assert "misses the budget" in page and "widget-view+json" not in page
-
-
-def test_slow_work_waits_for_the_controls_to_rest_and_is_replaced(monkeypatch):
-    done, slept, sleep = [], [], asyncio.sleep
-
-    async def no_time(seconds):
-        slept.append(seconds)
-        await sleep(0)
-
-    monkeypatch.setattr(asyncio, "sleep", no_time)
-
-    async def others_are_done():
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        await asyncio.gather(*others, return_exceptions=True)
-
-    class Slow(base.Explorer):
-        def view(self):
-            drawing.axes(self.figure, 0.1, 0.1, 0.8, 0.8)
-            return base.View(self.figure, "empty")
-
-    def work(name):
-        for i in range(3):
-            done.append((name, i))
-            yield
-
-    async def play():
-        explorer = Slow()
-        explorer.when_resting(lambda: work("first"))
-        explorer.when_resting(lambda: work("second"))
-        assert done == []
-        await others_are_done()
-        assert done == [("second", 0), ("second", 1), ("second", 2)]
-        assert slept == [base.REST, 0, 0, 0, 0]  # then other cells have their turn at every step
-        explorer.when_resting(lambda: work("third"))
-        explorer._repr_mimebundle_()  # a stored picture does not wait
-        assert done[3:] == [("third", 0), ("third", 1), ("third", 2)]
-        await others_are_done()
-        assert len(done) == 6
-
-    asyncio.run(play())

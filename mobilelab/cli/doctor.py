@@ -193,7 +193,8 @@ def examine() -> list[Finding]:
             vision if isinstance(vision, Finding) else torchvision_version(vision.__version__)
         )
     findings.append(package("jupyterlab", "so there is nothing to open the notebooks with"))
-    findings.append(package("ipywidgets", "so sliders would not show"))
+    findings.append(package("anywidget", "so explorers would not show"))
+    findings.append(package("ipywidgets", "so quizzes would not show"))
     if not isinstance(torch, Finding):
         findings.append(data_files())
     findings.append(disk(shutil.disk_usage(".").free))

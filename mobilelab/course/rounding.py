@@ -127,10 +127,9 @@ def choose_grid(
 
 def _clip_to_percentile(x: Tensor, share: float, per_channel: bool) -> Tensor:
     rows = x.flatten(1) if per_channel else x.flatten().unsqueeze(0)
-    ordered = rows.sort(dim=1).values
-    last = ordered.shape[1] - 1
-    low = ordered[:, round((1 - share) * last)].unsqueeze(1)
-    high = ordered[:, round(share * last)].unsqueeze(1)
+    last = rows.shape[1] - 1
+    low = rows.kthvalue(1 + round((1 - share) * last), dim=1, keepdim=True).values
+    high = rows.kthvalue(1 + round(share * last), dim=1, keepdim=True).values
     return rows.clamp(low, high).view_as(x)
 
 
@@ -155,9 +154,10 @@ def cost(x: Tensor, grid: Grid) -> Cost:
     zero = grid.zero_point.view(shape) if grid.per_channel else grid.zero_point
     number = (x / scale).round() + zero
     error = rounded - x
+    inside = number.clamp(grid.low, grid.high) - grid.low
     return Cost(
         relative_error=(error.norm() / x.norm().clamp(min=1e-12)).item(),
         largest_error=error.abs().max().item(),
         clipped=((number < grid.low) | (number > grid.high)).double().mean().item(),
-        levels_used=len(number.clamp(grid.low, grid.high).unique()),
+        levels_used=int(torch.bincount(inside.flatten().long()).count_nonzero()),
     )

@@ -12,6 +12,8 @@ from mobilelab import datasets, measure
 from mobilelab.core.errors import MobileLabError
 from mobilelab.core.terminal import Terminal
 from mobilelab.course import plots
+from mobilelab.course.widgets import TradeoffExplorer
+from mobilelab.course.widgets.page import document
 from mobilelab.measure import report
 from mobilelab.models import TinyMobileNet
 from mobilelab.recipes import training, variants
@@ -40,7 +42,7 @@ def run(
     """Walk from training to the lite interpreter and write the results into ``out``.
 
     Args:
-        out: folder for the model files, ``results.csv``, ``results.json``, ``tradeoff.png``.
+        out: folder for model files, ``results.csv`` and ``.json``, ``tradeoff.png``, a page.
         dataset: a name of :data:`mobilelab.datasets.NAMES`.
         data_dir: where downloaded data sets are kept.
         seed: for every training in the walk.
@@ -77,8 +79,8 @@ def run(
             on_step=lambda what: progress.update(step, advance=1, description=f"measuring {what}"),
         )
     results = report.Results(records, report.COURSE)
-    _write(results, out)
-    _tell(results, f"The walk on {dataset}", out, console)
+    _write(results, title := f"The walk on {dataset}", out)
+    _tell(results, title, out, console)
     lossless = {variant.name for variant in variants.WALK if variant.lossless}
     wrong = [r.variant for r in records if r.variant in lossless and r.verdict != "same"]
     if wrong:
@@ -112,11 +114,14 @@ def _start(
     return data, model
 
 
-def _write(results: report.Results, out: Path) -> None:
-    """The table and its picture."""
+def _write(results: report.Results, title: str, out: Path) -> None:
+    """The table, its picture, and the explorer as a page that needs nothing else."""
     (out / "results.csv").write_text(results.csv())
     (out / "results.json").write_text(results.json())
     plots.tradeoff(results.records, report.COURSE).savefig(out / "tradeoff.png")
+    explorer = TradeoffExplorer(results.records, report.COURSE)
+    page = document(title, explorer.static())
+    (out / "explorer.html").write_text(page, encoding="utf-8")
 
 
 def _tell(results: report.Results, title: str, out: Path, console: Console) -> None:
@@ -130,7 +135,7 @@ def _tell(results: report.Results, title: str, out: Path, console: Console) -> N
         "difference; agree: equal predictions). MiB: peak memory above bare torch."
     )
     console.print(f"Measured here: {measure.host()}. A phone will give other times.")
-    console.print(f"Files, results.csv, results.json and tradeoff.png are in {out}.")
+    console.print(f"Files, results.csv, results.json, tradeoff.png and explorer.html are in {out}.")
 
 
 def _writable(out: Path) -> None:

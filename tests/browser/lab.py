@@ -164,49 +164,7 @@ class Notebook:
         return [text for text in [*alerts, *broken.all_inner_texts()] if text]
 
 
-#: Counts repainted pictures. ``watch(img)`` starts; every keydown sets the clock to zero.
 _WATCH = """
-(img) => {
-  const seen = { samples: [], low: Infinity, stop: false, zero: 0 };
-  window.seen = seen;
-  document.addEventListener('keydown', () => { seen.zero = performance.now(); }, true);
-  img.addEventListener('load', () => requestAnimationFrame(() => setTimeout(() => {
-    seen.samples.push(performance.now() - seen.zero);
-  }, 0)));
-  const look = () => {
-    seen.low = Math.min(seen.low, img.offsetHeight);
-    seen.natural = Math.min(seen.natural ?? Infinity, img.naturalHeight);
-    if (!seen.stop) requestAnimationFrame(look);
-  };
-  look();
-}
-"""
-
-
-def moves(page: Page, output, slider, count: int) -> dict[str, object]:
-    """Move a slider with the arrow keys, one step at a time, and watch the picture.
-
-    Returns the milliseconds from each key to the repainted picture, and the least height that
-    the picture had in any frame (0 would be a flicker).
-    """
-    image = output.locator("img.mobilelab-picture").first
-    image.evaluate(_WATCH)
-    slider.locator(".noUi-handle").focus()
-    # To and fro, two steps at a time, which the shortest slider has; a press at the end of the
-    # slider changes nothing, is waited for in vain, and is not counted.
-    tried = 0
-    while (had := page.evaluate("() => window.seen.samples.length")) < count:
-        page.keyboard.press("ArrowRight" if (tried // 2) % 2 == 0 else "ArrowLeft")
-        tried += 1
-        try:
-            page.wait_for_function(f"() => window.seen.samples.length > {had}", timeout=2000)
-        except TimeoutError:
-            assert tried < 2 * count + 10, "the slider does not move"
-    seen = page.evaluate("() => { window.seen.stop = true; return window.seen; }")
-    return {"ms": seen["samples"], "least_height": seen["low"]}
-
-
-_WATCH_PAGE = """
 (control) => {
   window.watching?.abort();
   const { signal } = (window.watching = new AbortController());
@@ -222,11 +180,12 @@ _WATCH_PAGE = """
 """
 
 
-def page_moves(page: Page, control, count: int) -> list[float]:
+def moves(page: Page, control, count: int) -> list[float]:
     """Move a slider that the page answers by itself; the ms from each key to the repaint."""
-    control.evaluate(_WATCH_PAGE)
+    control.evaluate(_WATCH)
     control.focus()
-    page.keyboard.press("Home")  # so that no press is at an end of the slider
+    page.keyboard.press("End")  # so that a press moves it, the next one, too
+    page.keyboard.press("Home")
     page.wait_for_function("() => window.seen.samples.length > 0 || window.seen.zero")
     page.wait_for_timeout(100)
     page.evaluate("() => { window.seen.samples.length = 0; }")
@@ -234,11 +193,6 @@ def page_moves(page: Page, control, count: int) -> list[float]:
         page.keyboard.press("ArrowRight" if (i // 2) % 2 == 0 else "ArrowLeft")
         page.wait_for_function(f"() => window.seen.samples.length > {i}")
     return page.evaluate("() => window.seen.samples")
-
-
-def slider(output, description: str):
-    """The slider with this description."""
-    return output.locator(f".widget-slider:has(label:text-is('{description}'))").first
 
 
 #: The explorers of an output: words, and the address of every picture, once all are loaded.
@@ -266,13 +220,6 @@ def settle(page: Page, output, seconds: float = 120) -> None:
             return
         before = now
     raise TimeoutError(f"the explorer did not come to rest in {seconds:.0f} s")
-
-
-def to_the_left_end(page: Page, output, slider) -> None:
-    """Move a slider to its first value, and let what it shows settle."""
-    slider.locator(".noUi-handle").focus()
-    page.keyboard.press("Home")
-    settle(page, output)
 
 
 def texts_from_now_on(output):

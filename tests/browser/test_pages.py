@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import html
 import json
 import random
@@ -10,14 +11,18 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from nbconvert import HTMLExporter
 from playwright.sync_api import expect
 from records import record
 from solutions import ch06
+from torch.utils.mobile_optimizer import optimize_for_mobile
 
-from mobilelab.course import widgets
+from mobilelab import datasets, models
+from mobilelab.course import rounding, widgets
 from mobilelab.course.widgets import page as scripts
 from mobilelab.course.widgets.pareto import pareto
+from mobilelab.course.widgets.resolution import Cost
 from mobilelab.course.widgets.wording import for_page
 from mobilelab.measure.quantities import ACCURACY, LATENCY, SIZE
 from mobilelab.measure.report import Budget
@@ -44,6 +49,49 @@ def whole(body):
         "<meta name='viewport' content='width=device-width'></head>"
         f"<body><main><h1>Explorer</h1>{body}</main></body></html>"
     )
+
+
+def made_tradeoff():
+    explorer = widgets.TradeoffExplorer(TABLE, BUDGET)
+    explorer.pinned.value = "big"
+    return explorer
+
+
+def made_resolution():
+    sides = (64, 96, 128, 256, 384)
+    costs = [Cost(s, 8.3 * (s / 64) ** 1.74, 20 + s / 3, 20_500 * s * s) for s in sides]
+    return widgets.ResolutionExplorer(costs)
+
+
+def made_graph():
+    scripted = torch.jit.script(models.load_trained())
+    frozen, mobile = torch.jit.freeze(scripted), optimize_for_mobile(scripted)
+    stages = {"scripted": scripted, "frozen": frozen, "optimized for mobile": mobile}
+    return widgets.GraphExplorer(stages)
+
+
+def made_pruning():
+    data = datasets.load("digits")
+    return widgets.PruningExplorer(models.load_trained(), data, start=(0.4, 0.8), images=25)
+
+
+def made_quantization():
+    folded = models.QuantizableTinyMobileNet.from_float(models.load_trained()).fuse()
+    playground = widgets.QuantizationPlayground(folded, datasets.load("digits"), images=10)
+    playground.everywhere.value = True
+    return playground
+
+
+MADE = {
+    "tradeoff": made_tradeoff, "resolution": made_resolution, "graph": made_graph,
+    "pruning": made_pruning, "quantization": made_quantization,
+}  # fmt: skip
+
+
+@functools.cache
+def kept(name):
+    """An explorer, made once for all tests that only read it."""
+    return MADE[name]()
 
 
 @pytest.fixture
@@ -295,17 +343,146 @@ LOOKS = {
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_screen(opened, look):
-    explorer = widgets.TradeoffExplorer(TABLE, BUDGET)
-    explorer.pinned.value = "big"
-    page = opened(explorer.static(), **LOOKS[look])
+@pytest.mark.parametrize("name", MADE)
+def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_screen(opened, name, look):
+    page = opened(kept(name).static(), **LOOKS[look])
     if look == "print":
         page.emulate_media(media="print")
         expect(page.get_by_role("button", name="Copy as JSON")).to_be_hidden()
     SHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SHOTS / f"page-tradeoff-{look}.png", full_page=True)
+    page.screenshot(path=SHOTS / f"page-{name}-{look}.png", full_page=True)
     assert page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
     assert serious(page) == []
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_a_notebook_keeps_is_at_most_80_kb_and_reads_without_scripts(opened, name):
+    explorer = kept(name)
+    text = explorer.static()
+    assert len(text.encode()) < 80_000
+    view = explorer.view()
+    page = opened(text, java_script_enabled=False)
+    expect(page.get_by_role("img", name=view.alt, exact=True)).to_be_visible()
+    assert plain(view.words) in plain(page.locator(".mobilelab-explorer").inner_html())
+    assert page.locator("tbody tr").count() == len(view.rows)
+
+
+MOVES = {
+    "resolution": ({}, {"size": 64}, {"quantity": "memory"}, {"quantity": "MACs", "size": 128}),
+    "graph": (
+        {}, {"step": "optimized for mobile"}, {"against": True}, {"hide": True},
+        {"step": "frozen"},
+    ),
+    "pruning": ({}, {"sparsity": 80}, {"method": "structured"}, {"sparsity": 0}),
+    "quantization": (
+        {}, {"bits": 2}, {"per_channel": True}, {"channel": 2, "bits": 5},
+        {"per_channel": False, "bits": 8},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_the_page_says_what_python_says_wherever_the_controls_stand(opened, name):
+    explorer = MADE[name]()
+    page = opened(explorer.static())
+    frame = page.locator(".mobilelab-explorer")
+    for moves in MOVES[name]:
+        for control, value in moves.items():
+            getattr(explorer, control).value = value
+            moved(frame, getattr(explorer, control), value)
+        view = explorer.view()
+        assert plain(words(page).inner_html()) == plain(view.words)
+        expect(frame.locator(".ml-picture svg")).to_have_attribute("aria-label", view.alt)
+        table = frame.get_by_role("region", name=f"{explorer.title}: table").locator("tr")
+        found = [[cell.strip() for cell in row.locator("th,td").all_inner_texts()]
+                 for row in table.all()]  # fmt: skip
+        assert found == [list(view.headings), *map(list, view.rows)]
+
+
+def moved(frame, control, value):
+    """Move a control of the page with the keyboard."""
+    at = control.values.index(value) if hasattr(control, "values") else value - control.min
+    if control.kind == "slider":
+        box = frame.get_by_label(control.label, exact=True)
+        box.focus()
+        box.press("Home")
+        for _ in range(at):
+            box.press("ArrowRight")
+    elif control.kind == "buttons":
+        group = frame.get_by_role("radiogroup", name=control.label, exact=True)
+        group.get_by_role("radio").nth(at).press("Space")
+    else:
+        box = frame.get_by_label(control.label, exact=True)
+        box.select_option(index=at)
+
+
+def test_a_click_on_a_point_moves_the_slider(opened):
+    page = opened(kept("resolution").static())
+    page.locator(".ml-dot.ml-curve-0").first.click()
+    expect(words(page)).to_contain_text("64 x 64: median 8.3 ms")
+    expect(page.get_by_role("slider")).to_have_value("0")
+    expect(page.locator(".ml-ringed").first).to_be_visible()
+    before = page.locator(".ml-at").get_attribute("x1")
+    page.locator(".ml-dot.ml-curve-1").last.click()  # cited: nothing was measured there
+    assert page.locator(".ml-at").get_attribute("x1") == before
+
+
+def test_the_playground_offers_what_was_computed_and_says_what_was_not(opened):
+    explorer = kept("quantization")
+    page = opened(explorer.static())
+    tensor = page.get_by_label("tensor", exact=True)
+    able = [o.inner_text() for o in tensor.locator("option").all() if o.is_enabled()]
+    assert sorted(able) == sorted(explorer.sheets)
+    expect(page.get_by_label("percentile")).to_be_disabled()
+    expect(page.get_by_label("channel by its range")).to_be_disabled()
+    expect(words(page)).to_contain_text(re.compile(r"\d% with all weights rounded"))
+    page.get_by_label("observer").select_option("percentile")
+    expect(page.get_by_label("percentile")).to_be_enabled()
+    expect(words(page)).to_contain_text("not measured for this setting with all weights rounded")
+    page.get_by_label("observer").select_option("histogram")
+    expect(page.get_by_role("radio", name="per channel")).to_be_disabled()
+    tensor.select_option(able[-1])
+    assert able[-1].startswith("activations")
+    expect(words(page)).to_contain_text(f"{able[-1]}, shape (50, ")
+
+
+def test_levels_of_the_page_are_those_of_torch(opened):
+    """The first and the last line over the histogram, in the values of its axis."""
+    explorer = kept("quantization")
+    page = opened(explorer.static())
+    page.get_by_label("tensor", exact=True).select_option(list(explorer.sheets)[1])
+    x = explorer.tensors[list(explorer.sheets)[1]]
+    page.get_by_label("bits").press("Home")
+    for symmetric in (False, True):
+        page.get_by_role("radio", name="symmetric" if symmetric else "affine").press("Space")
+        expect(page.locator(".ml-legend")).to_contain_text("the 4 levels")
+        lines = re.findall(r"M([-\d.]+),", page.locator("svg > .ml-levels").get_attribute("d"))
+        zero = page.locator("svg > .ml-zero").get_attribute("d")
+        zero = float(re.match(r"M([-\d.]+),", zero)[1])
+        places = [float(text) - zero for text in lines]
+        levels = rounding.choose_grid(x, 2, symmetric=symmetric).levels().tolist()
+        widest = max(levels, key=abs)
+        scale = places[levels.index(widest)] / widest
+        assert places == pytest.approx([scale * level for level in levels], abs=0.05)
+
+
+def test_two_graphs_stand_side_by_side_as_python_compares_them(opened):
+    explorer = made_graph()
+    page = opened(explorer.static())
+    lines = page.locator(".mobilelab-graph")
+    for moves in MOVES["graph"]:
+        for control, value in moves.items():
+            getattr(explorer, control).value = value
+            moved(page.locator(".mobilelab-explorer"), getattr(explorer, control), value)
+        shown = [plain(t) for t in lines.locator("tbody td").all_inner_texts() if t]
+        if lines.locator("summary").count():
+            lines.locator("summary").click()
+            shown += [plain(t) for t in lines.locator("pre").inner_text().split("\n")]
+        expected = [plain(line) for line in explorer.lines.value.split("\n")]
+        kept_lines = [line for line in expected if line[0] not in "−+N"]
+        # What stayed stands on both sides.
+        assert sorted(set(shown)) == sorted(set(expected))
+        assert len(shown) >= len(expected) - len(kept_lines)
 
 
 def test_axe_would_find_a_control_without_a_name(opened):
@@ -313,13 +490,6 @@ def test_axe_would_find_a_control_without_a_name(opened):
     page.evaluate("() => document.querySelector('select').removeAttribute('aria-label')")
     page.evaluate("() => document.querySelector('.ml-control span').remove()")
     assert any(found.startswith("select-name") for found in serious(page))
-
-
-def test_without_scripts_picture_words_and_table_stay(opened):
-    page = opened(widgets.TradeoffExplorer(TABLE, BUDGET).static(), java_script_enabled=False)
-    expect(page.locator("img[alt^='Variants as points']")).to_be_visible()
-    expect(page.locator("table")).to_contain_text("twin")
-    expect(page.get_by_text("small misses the budget")).to_be_visible()
 
 
 def test_an_exported_notebook_moves_without_kernel_and_network(opened, tmp_path):

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from mobilelab.course import rounding
-from mobilelab.datasets import Dataset
+from mobilelab.datasets import Split
 
-#: Images between two looks at whether the reader has moved on.
-STEP = 25
 #: Calibration images whose activations are looked at.
 SEEN = 50
+#: Images in one call: more take longer each.
+STEP = 25
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,20 @@ class Setting:
     percentile: float
     everywhere: bool
     """Round every tensor of this kind, not only the chosen one, when accuracy is measured."""
+
+    @property
+    def way(self) -> str:
+        """Observer and granularity, as the page names them."""
+        observer = self.observer
+        if observer == "percentile":
+            observer += f" {self.percentile:g}"
+        return observer + " per channel" * self.per_channel
+
+    @property
+    def key(self) -> str:
+        """What accuracy belongs to: the tensors that are rounded, and how."""
+        what = f"all {self.tensor.split()[0]}" if self.everywhere else self.tensor
+        return f"{what}, {self.bits} bits, {'symmetric' * self.symmetric or 'affine'}, {self.way}"
 
     def grid(self, x: Tensor) -> rounding.Grid:
         """What the observer chooses for ``x``."""
@@ -48,14 +62,14 @@ class Tensors:
     Args:
         model: float network in eval mode, best with BatchNorm folded into its convolutions, as
             quantization sees it.
-        data: images to look at and to measure accuracy with.
+        calibration: images whose activations are looked at.
 
     Names are ``weights NAME`` for every convolution and linear layer, ``activations NAME`` for
     what leaves every ReLU and linear layer.
     """
 
-    def __init__(self, model: nn.Module, data: Dataset) -> None:
-        self.model, self.data = model, data
+    def __init__(self, model: nn.Module, calibration: Split) -> None:
+        self.model = model
         self.weights = {
             f"weights {name}": f"{name}.weight"
             for name, module in model.named_modules()
@@ -71,7 +85,7 @@ class Tensors:
             module.register_forward_hook(self._keep(key)) for key, module in self._places.items()
         ]
         with torch.no_grad():
-            model(data.calibration.images[:SEEN])
+            model(calibration.images[:SEEN])
         for hook in hooks:
             hook.remove()
 
@@ -89,30 +103,33 @@ class Tensors:
             return self.model.get_parameter(self.weights[name]).detach()
         return self.activations[name]
 
-    def scores(self, setting: Setting | None) -> Iterator[Tensor]:
-        """Scores of the rounded network on the test images, ``STEP`` images at a time."""
+    def scores(self, setting: Setting | None, images: Tensor) -> Tensor:
+        """Scores of the rounded network, shape ``(n, classes)``; of the float one for ``None``.
+
+        Args:
+            setting: which tensors are rounded, and how.
+            images: network input, shape ``(n, channels, height, width)``.
+        """
         replaced: dict[str, Tensor] = {}
-        grids: dict[str, rounding.Grid] = {}
+        hooks = []
         if setting is not None:
             kind = self.weights if setting.tensor in self.weights else self.activations
             for name in kind if setting.everywhere else [setting.tensor]:
+                grid = setting.grid(self[name])
                 if name in self.weights:
-                    x = self[name]
-                    replaced[self.weights[name]] = rounding.apply(x, setting.grid(x))
+                    replaced[self.weights[name]] = rounding.apply(self[name], grid)
                 else:
-                    grids[name] = setting.grid(self[name])
-        for images in self.data.test.images.split(STEP):
-            hooks = [
-                self._places[name].register_forward_hook(_round(grid))
-                for name, grid in grids.items()
-            ]
-            try:
-                with torch.no_grad():
-                    scores = torch.func.functional_call(self.model, replaced, (images,))
-            finally:
-                for hook in hooks:
-                    hook.remove()
-            yield scores
+                    hooks.append(self._places[name].register_forward_hook(_round(grid)))
+        try:
+            with torch.no_grad():
+                parts = [
+                    torch.func.functional_call(self.model, replaced, (part,))
+                    for part in images.split(STEP)
+                ]
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return torch.cat(parts)
 
 
 def _round(grid: rounding.Grid) -> Callable[[nn.Module, object, Tensor], Tensor]:

@@ -6,6 +6,7 @@ loads none, so the modules that an explorer needs are put one behind the other. 
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from functools import cache
@@ -63,7 +64,9 @@ def stored(kind: str, data: object, state: object, fallback: str) -> str:
         fallback: HTML that stays where scripts do not run.
     """
     # "<" would let a text end the script.
-    values = json.dumps({"data": data, "state": state}, ensure_ascii=False, allow_nan=False)
+    values = json.dumps(
+        {"data": data, "state": state}, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    )
     values = values.replace("<", "\\u003c")
     return (
         f'<div class="mobilelab-stored"><style>{style()}</style>'
@@ -71,4 +74,14 @@ def stored(kind: str, data: object, state: object, fallback: str) -> str:
         f'<script type="application/json">{values}</script>\n'
         f"<script>(() => {{\nconst here = document.currentScript.parentElement;\n"
         f"{script(kind)}\nstored(here, {kind});\n}})();</script></div>"
+    )
+
+
+def document(title: str, body: str) -> str:
+    """A whole HTML page around an explorer, for a file of its own."""
+    name = html.escape(title)
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
+        '<meta name="viewport" content="width=device-width"></head>\n'
+        f"<body><main><h1>{name}</h1>\n{body}\n</main></body></html>\n"
     )

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-import ipywidgets as w
 import torch
 from matplotlib.figure import Figure
 from torch import nn
@@ -18,8 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from mobilelab import measure
 from mobilelab.core.errors import MobileLabError
 from mobilelab.course.plots import BLUE, GREY, INK, ORANGE, RED
-from mobilelab.course.widgets.base import Explorer, View, labeled, row
+from mobilelab.course.widgets.controls import Choice
 from mobilelab.course.widgets.drawing import axes, canvas
+from mobilelab.course.widgets.explorer import Explorer, View
 
 #: Input size to seconds for AnimeGANv2 with PyTorch Mobile on a "low-profile" Android phone that
 #: is not named (AIOZ AI, "Pytorch Mobile", 2022-08-27, table 1). Another network on another
@@ -111,44 +111,76 @@ QUANTITIES: dict[str, tuple[str, str, Callable[[Cost], float]]] = {
 CURVED = {"memory"}
 
 
-def draw(costs: Sequence[Cost], quantity: str, size: int, figure: Figure | None = None) -> Figure:
+@dataclass(frozen=True)
+class Series:
+    """Points of one network on one device, by input size."""
+
+    name: str
+    sizes: Sequence[int]
+    values: Sequence[float]
+    fit: tuple[float, float] | None = None
+    """The k and c of ``value = c * size ** k``; ``None`` for what no power describes."""
+
+    def spec(self) -> dict[str, Any]:
+        """What the page draws it from."""
+        points = list(zip(self.sizes, self.values, strict=True))
+        return {"name": self.name, "points": points, "fit": self.fit}
+
+
+def series(costs: Sequence[Cost], quantity: str) -> list[Series]:
+    """The measured points; for latency the cited phone's stand beside them.
+
+    Args:
+        costs: from :func:`measure_sizes`, at least two sizes.
+        quantity: a key of :data:`QUANTITIES`.
+    """
+    value = QUANTITIES[quantity][2]
+    lines = [("TinyGenerator, this host", {c.size: value(c) for c in costs})]
+    if quantity == "latency":
+        cited = {size: 1000 * ANIMEGAN_PHONE[size] for size in sorted(ANIMEGAN_PHONE)}
+        lines.append(("AnimeGANv2 on a phone, cited", cited))
+    return [
+        Series(name, [*points], [*points.values()], _fit(points, quantity))
+        for name, points in lines
+    ]
+
+
+def _fit(points: dict[int, float], quantity: str) -> tuple[float, float] | None:
+    if quantity in CURVED:
+        return None
+    k = exponent([*points], [max(v, 1e-3) for v in points.values()])
+    logs = [math.log(max(v, 1e-3)) - k * math.log(s) for s, v in points.items()]
+    return k, math.exp(sum(logs) / len(logs))
+
+
+def draw(costs: Sequence[Cost], quantity: str, size: int) -> Figure:
     """One quantity against input size, both logarithmic, so that a power law is a straight line.
 
     Args:
         costs: from :func:`measure_sizes`.
-        quantity: a key of :data:`QUANTITIES`; for latency the cited phone stands beside it.
+        quantity: a key of :data:`QUANTITIES`.
         size: where the slider stands.
-        figure: an earlier drawing of this function, to be used again.
     """
-    figure = figure or canvas()
+    figure = canvas()
     ax = axes(figure, 0.085, 0.13, 0.6, 0.83)
     label, unit, value = QUANTITIES[quantity]
-    x, y = [c.size for c in costs], [value(c) for c in costs]
+    lines = series(costs, quantity)
     ax.set(xscale="log", yscale="log")
-    lines = [(x, y, BLUE, "o", "TinyGenerator, this host")]
-    if quantity == "latency":
-        phone = sorted(ANIMEGAN_PHONE)
-        seconds = [1000 * ANIMEGAN_PHONE[s] for s in phone]
-        lines.append((phone, seconds, ORANGE, "s", "AnimeGANv2 on a phone, cited"))
-    for i, (sizes, values, color, marker, text) in enumerate(lines):
-        ax.plot(sizes, values, marker, color=color, ms=9)
+    for i, (line, color) in enumerate(zip(lines, (BLUE, ORANGE), strict=False)):
+        ax.plot(line.sizes, line.values, "os"[i], color=color, ms=9)
         at = 0.86 - 0.2 * i
         figure.text(0.7, at, "●■"[i], color=color, fontsize=13)
-        figure.text(0.725, at, text, color=INK, fontsize=11)
-        if len(sizes) > 1 and quantity not in CURVED:
-            k = exponent(sizes, values)
-            middle = math.exp(
-                sum(math.log(v) - k * math.log(s) for s, v in zip(sizes, values, strict=True))
-                / len(sizes)
-            )
-            ends = (min(sizes), max(sizes))
-            ax.plot(ends, [middle * e**k for e in ends], color=color, lw=1.5, alpha=0.7)
+        figure.text(0.725, at, line.name, color=INK, fontsize=11)
+        if line.fit:
+            k, c = line.fit
+            ends = line.sizes[0], line.sizes[-1]
+            ax.plot(ends, [c * end**k for end in ends], color=color, lw=1.5, alpha=0.7)
             figure.text(0.725, at - 0.07, f"fit: size to the power {k:.2f}", color=INK, fontsize=11)
     ax.axvline(size, color=INK, lw=1.2, ls="--")
-    every = [v for _, values, *_ in lines for v in values]
-    ax.set(xlim=(0.85 * min(x), 1.2 * max(*x, *(lines[-1][0]))))
-    ax.set(ylim=(0.5 * min(every), 2 * max(every)))
-    ticks = [s for s in (64, 128, 256, 512, 640) if s <= 1.2 * max(*x, *(lines[-1][0]))]
+    sizes = [size for line in lines for size in line.sizes]
+    every = [v for line in lines for v in line.values]
+    ax.set(xlim=(0.85 * min(sizes), 1.2 * max(sizes)), ylim=(0.5 * min(every), 2 * max(every)))
+    ticks = [s for s in (64, 128, 256, 512, 640) if s <= 1.2 * max(sizes)]
     ax.set_xticks(ticks, [str(s) for s in ticks])
     ax.set_xticks([], minor=True)
     ax.set_xlabel("pixels along a side of the input")
@@ -170,64 +202,79 @@ class ResolutionExplorer(Explorer):
         MobileLabError: for fewer than two sizes.
     """
 
+    kind = "resolution"
+    title = "Resolution explorer"
+
     def __init__(self, costs: Sequence[Cost]) -> None:
         super().__init__()
         if len(costs) < 2:
             raise MobileLabError("A curve needs at least two input sizes; measure more.")
         self.costs = sorted(costs, key=lambda c: c.size)
-        sizes = [c.size for c in self.costs]
-        self.size = labeled(
-            w.SelectionSlider(options=sizes, value=sizes[-1], description="input size"),
-            width="26em",
+        sizes = [(f"{c.size}", c.size) for c in self.costs]
+        self.size = Choice("size", "input size", sizes, sizes[-1][1], kind="slider")
+        self.quantity = Choice("quantity", "quantity", list(QUANTITIES), kind="buttons")
+        self.assemble((self.size, self.quantity))
+
+    def contents(self) -> dict[str, Any]:
+        """Costs, curves with their exponents, and the table."""
+        headings, rows = self._table()
+        return {
+            "identity": [c.size for c in self.costs],
+            "costs": [asdict(c) for c in self.costs],
+            "quantities": {
+                name: {
+                    "label": label, "unit": unit,
+                    "series": [line.spec() for line in series(self.costs, name)],
+                }
+                for name, (label, unit, _) in QUANTITIES.items()
+            },
+            "cited": exponent(list(ANIMEGAN_PHONE), list(ANIMEGAN_PHONE.values())),
+            "alt": {name: self._alt(name) for name in QUANTITIES},
+            "head": headings, "rows": rows,
+        }  # fmt: skip
+
+    def _alt(self, quantity: str) -> str:
+        line, *others = series(self.costs, quantity)
+        return (
+            f"{QUANTITIES[quantity][0].capitalize()} against input size, both axes logarithmic, "
+            f"{len(self.costs)} points"
+            + (f" near a straight line of slope {line.fit[0]:.2f}" if line.fit else "")
+            + (", beside the cited table of AnimeGANv2 on a phone." if others else ".")
         )
-        self.quantity = w.ToggleButtons(options=list(QUANTITIES))
-        self.quantity.style.button_width = "8em"
-        self.on_change(self.size, self.quantity)
-        self.assemble(row(self.size, self.quantity))
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        measured = {c.size for c in self.costs}
+        rows = [
+            [f"{c.size} x {c.size}", f"{c.median_ms:.1f} ms", f"+{c.added_mib:.1f} MiB",
+             f"{c.macs / 1e6:.0f} million",
+             f"{ANIMEGAN_PHONE[c.size]:.0f} s" if c.size in ANIMEGAN_PHONE else ""]
+            for c in self.costs
+        ]  # fmt: skip
+        cited = [s for s in sorted(ANIMEGAN_PHONE) if s not in measured]
+        rows += [[f"{s} x {s}", "", "", "", f"{ANIMEGAN_PHONE[s]:.0f} s"] for s in cited]
+        return ["input", "median", "peak memory", "MACs", "AnimeGANv2, cited phone"], rows
+
+    def figure(self) -> Figure:
+        """The curve for readers without scripts."""
+        return draw(self.costs, cast(str, self.quantity.value), cast(int, self.size.value))
 
     def view(self) -> View:
-        """The curve, its exponent, and what the chosen size costs beside the smallest."""
+        """The exponents, and what the chosen size costs beside the smallest."""
         here = next(c for c in self.costs if c.size == self.size.value)
-        small, quantity = self.costs[0], cast(str, self.quantity.value)
-        sizes = [c.size for c in self.costs]
-        k = {
-            name: exponent(sizes, [max(value(c), 1e-3) for c in self.costs])
-            for name, (_, _, value) in QUANTITIES.items()
-            if name not in CURVED
-        }
+        small = self.costs[0]
+        fits = {n: series(self.costs, n)[0].fit or (0.0, 0.0) for n in ("latency", "MACs")}
         phone = exponent(list(ANIMEGAN_PHONE), list(ANIMEGAN_PHONE.values()))
-        words = (
-            f"<b>{here.size} x {here.size}</b>: median {here.median_ms:.1f} ms at one thread, "
-            f"{here.added_mib:.1f} MiB above torch, {here.macs / 1e6:.0f} million MACs. "
-            f"That is {here.size / small.size:.1f} times the side of {small.size} and "
-            f"{here.median_ms / small.median_ms:.1f} times its time on this host.<br>"
-            f"Fitted exponents: latency <b>{k['latency']:.2f}</b>, "
-            f"MACs {k['MACs']:.2f}; the cited phone's table {phone:.2f}."
-        )
+        headings, rows = self._table()
         return View(
-            figure=draw(self.costs, quantity, here.size, self.figure),
-            alt=(
-                f"{QUANTITIES[quantity][0].capitalize()} against input size, both axes "
-                f"logarithmic, {len(self.costs)} points"
-                + (
-                    f" near a straight line of slope {k[quantity]:.2f}"
-                    if quantity in k
-                    else ""
-                )
-                + (
-                    ", beside the cited table of AnimeGANv2 on a phone."
-                    if quantity == "latency"
-                    else "."
-                )
+            alt=self._alt(cast(str, self.quantity.value)),
+            words=(
+                f"<b>{here.size} x {here.size}</b>: median {here.median_ms:.1f} ms at one thread, "
+                f"{here.added_mib:.1f} MiB above torch, {here.macs / 1e6:.0f} million MACs. "
+                f"That is {here.size / small.size:.1f} times the side of {small.size} and "
+                f"{here.median_ms / small.median_ms:.1f} times its time on this host.<br>"
+                f"Fitted exponents: latency <b>{fits['latency'][0]:.2f}</b>, "
+                f"MACs {fits['MACs'][0]:.2f}; the cited phone's table {phone:.2f}."
             ),
-            words=words,
-            headings=("input", "median", "peak memory", "MACs", "AnimeGANv2, cited phone"),
-            rows=[
-                (f"{c.size} x {c.size}", f"{c.median_ms:.1f} ms", f"+{c.added_mib:.1f} MiB",
-                 f"{c.macs / 1e6:.0f} million",
-                 f"{ANIMEGAN_PHONE[c.size]:.0f} s" if c.size in ANIMEGAN_PHONE else "")
-                for c in self.costs
-            ]
-            + [(f"{s} x {s}", "", "", "", f"{t:.0f} s") for s, t in sorted(ANIMEGAN_PHONE.items())
-               if s not in sizes],
-        )  # fmt: skip
+            headings=headings,
+            rows=rows,
+        )

@@ -106,7 +106,10 @@ function choice(spec, changed) {
   return {
     box: make("label", { class: "ml-control" }, make("span", { text: spec.label }), select),
     show: (value) => (select.selectedIndex = values.findIndex((each) => each[1] === value)),
-    able: (able) => (select.disabled = !able),
+    able: (able, which = () => true) => {
+      select.disabled = !able;
+      values.forEach(([, value], i) => (select.options[i].disabled = !which(value)));
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 // Points in a plane: where they stand, their names, what lies outside and on top of each other.
 
+import { canvas, rules } from "./chart.js";
 import { make, scale, set, ticks } from "./core.js";
 
 const EDGE = { left: 52, right: 22, bottom: 42 };
@@ -34,27 +35,8 @@ export function domain(records, axes, name) {
   return [Math.min(0, low), (high > 0 ? 1.08 * high : 1)];
 }
 
-function rules(box, X, Y, axes, x, y, dx, dy, width) {
-  const g = make("svg:g", { class: "ml-axes", "aria-hidden": "true" });
-  const line = (x1, y1, x2, y2, kind) => g.append(make("svg:line", { x1, y1, x2, y2, class: kind }));
-  const say = (px, py, text, anchor, kind = "ml-tick") =>
-    g.append(make("svg:text", { x: px, y: py, text, "text-anchor": anchor, class: kind }));
-  for (const [value, text] of ticks(dx, width < 500 ? 4 : 7)) {
-    line(X(value), box.top, X(value), box.bottom, "ml-grid");
-    say(X(value), box.bottom + 15, text, "middle");
-  }
-  for (const [value, text] of ticks(dy, 5)) {
-    line(box.left, Y(value), box.right, Y(value), "ml-grid");
-    say(box.left - 6, Y(value) + 4, text, "end");
-  }
-  line(box.left, box.bottom, box.right, box.bottom, "ml-rule");
-  line(box.left, box.top, box.left, box.bottom, "ml-rule");
-  const title = (axis) =>
-    `${axis.label}${axis.unit ? ` (${axis.unit})` : ""}, ${axis.more ? "more" : "less"} is better`;
-  say((box.left + box.right) / 2, box.bottom + 35, `${title(axes[x])} →`, "middle", "ml-title");
-  say(4, box.top - 10, `↑ ${title(axes[y])}`, "start", "ml-title");
-  return g;
-}
+const words = (axis) =>
+  `${axis.label}${axis.unit ? ` (${axis.unit})` : ""}, ${axis.more ? "more" : "less"} is better`;
 
 /** Points that stand on top of each other, greedily by the first of each heap. */
 function heaps(points) {
@@ -114,9 +96,11 @@ export class Scatter {
     this.points = records
       .filter((r) => r.axes[x][0] != null && r.axes[y][0] != null)
       .map((record) => this.place(record, x, y));
-    this.element = make("svg:svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group" });
+    this.element = canvas(width, height, "group");
     this.lines = make("svg:g", { class: "ml-limits", "aria-hidden": "true" });
-    this.element.append(rules(box, this.X, this.Y, axes, x, y, dx, dy, width), this.lines);
+    const across = { ticks: ticks(dx, width < 500 ? 4 : 7), title: words(axes[x]) };
+    const up = { ticks: ticks(dy, 5), title: words(axes[y]) };
+    this.element.append(rules(box, this.X, this.Y, across, up), this.lines);
     this.step(front, x, y);
     this.spreads(x, y);
     this.heaps = heaps(this.points);

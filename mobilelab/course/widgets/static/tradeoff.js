@@ -17,7 +17,7 @@ const SHAPES = {
 };
 
 /** What colors and shapes mean, in as many lines as the width needs; returns its height. */
-function legend(svg, axis, range, width) {
+function colorLegend(svg, axis, range, width) {
   const g = make("svg:g", { class: "ml-legend", "aria-hidden": "true" });
   let [x, y] = [8, 14];
   const room = (wide) => {
@@ -118,7 +118,7 @@ export function tradeoff({ data, picture, move, panel, live }) {
     front = pareto(records, axes, state.x, state.y, state.everything);
     shades = colors(records, state.color);
     const key = make("svg:g");
-    const top = legend(key, axes[state.color], shades, width);
+    const top = colorLegend(key, axes[state.color], shades, width);
     const focused = plot?.points.find((p) => p.element === document.activeElement)?.record.name;
     plot = new Scatter(records, axes, { ...state, front }, width, top);
     plot.element.prepend(key);
