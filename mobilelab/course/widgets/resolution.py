@@ -180,7 +180,7 @@ def draw(costs: Sequence[Cost], quantity: str, size: int) -> Figure:
     sizes = [size for line in lines for size in line.sizes]
     every = [v for line in lines for v in line.values]
     ax.set(xlim=(0.85 * min(sizes), 1.2 * max(sizes)), ylim=(0.5 * min(every), 2 * max(every)))
-    ticks = [s for s in (64, 128, 256, 512, 640) if s <= 1.2 * max(sizes)]
+    ticks = [s for s in (16, 32, 64, 128, 256, 512) if min(sizes) <= s <= max(sizes)]
     ax.set_xticks(ticks, [str(s) for s in ticks])
     ax.set_xticks([], minor=True)
     ax.set_xlabel("pixels along a side of the input")

@@ -23,7 +23,7 @@ export function resolution({ data, picture, move }) {
       };
     });
     const domain = span(points.map(([, y]) => y), [0.5, 2]);
-    const marks = [64, 128, 256, 512].filter((size) => size >= sizes[0] && size <= sizes[1]);
+    const marks = [16, 32, 64, 128, 256, 512].filter((size) => size >= sizes[0] && size <= sizes[1]);
     const across = {
       domain: sizes, log: true, title: "pixels along a side of the input",
       ticks: marks.length > 1 ? marks.map((size) => [size, String(size)]) : ticks(sizes, 4),
