@@ -38,7 +38,7 @@ STUBS = ROOT / "tests" / "app_stubs"
 sys.path.insert(0, str(ROOT / "scripts"))
 get_kotlin = importlib.import_module("get_kotlin")
 
-ALL = [(platform, variant) for platform in render.PLATFORMS for variant in render.VARIANTS]
+ALL = [(platform, variant) for platform in render.PLATFORMS for variant in render.variants()]
 REQUIRED = os.environ.get("MOBILELAB_REQUIRE_COMPILERS")
 
 
@@ -180,13 +180,13 @@ def test_kotlin_and_swift_have_no_syntax_error(projects, which, tmp_path):
     assert syntax_errors(broken, language)
 
 
-@pytest.mark.parametrize("variant", render.VARIANTS)
+@pytest.mark.parametrize("variant", render.variants())
 def test_the_same_model_labels_and_constants_reach_the_app(projects, built, data, variant):
     for platform in render.PLATFORMS:
         project = projects[platform, variant]
         assets = project.folder / render.ASSETS[platform]
         source = built["mobile" if variant == "lite" else "pte"]
-        model = assets / f"model{render.SUFFIX[variant]}"
+        model = assets / f"model{render.variants()[variant].suffix}"
         assert model.read_bytes() == source.read_bytes()
         assert (assets / "labels.txt").read_text().split() == list(data.classes)
         facts = json.loads((assets / "preprocessing.json").read_text())
@@ -198,7 +198,7 @@ def test_the_same_model_labels_and_constants_reach_the_app(projects, built, data
 
 def test_the_name_survives_xml_and_yaml(projects):
     name = 'Tom & Ann\'s "lab"'
-    for variant in render.VARIANTS:
+    for variant in render.variants():
         strings = ET.parse(projects["android", variant].folder / render_path("strings.xml"))
         assert strings.getroot()[0].text == name
         spec = yaml.safe_load((projects["ios", variant].folder / "project.yml").read_text())
@@ -213,11 +213,11 @@ def render_path(name):
 def test_each_variant_depends_on_its_own_runtime(projects):
     for variant, other in (("lite", "executorch"), ("executorch", "lite")):
         gradle = (projects["android", variant].folder / "app/build.gradle.kts").read_text()
-        assert f'implementation("{render.ANDROID_RUNTIME[variant]}")' in gradle
-        assert render.ANDROID_RUNTIME[other] not in gradle
+        assert f'implementation("{render.variants()[variant].in_app.android}")' in gradle
+        assert render.variants()[other].in_app.android not in gradle
     assert "LibTorch-Lite" in (projects["ios", "lite"].folder / "Podfile").read_text()
     spec = yaml.safe_load((projects["ios", "executorch"].folder / "project.yml").read_text())
-    assert spec["packages"]["executorch"]["branch"] == render.IOS_BRANCH
+    assert spec["packages"]["executorch"]["branch"] == render.variants()["executorch"].in_app.ios
     assert not (projects["ios", "executorch"].folder / "Podfile").exists()
 
 
@@ -383,7 +383,7 @@ def native(projects, tmp_path_factory):
 
 def test_the_header_is_plain_c_too(projects, tmp_path):
     compiler = need(shutil.which("gcc"), "there is no gcc")
-    for variant in render.VARIANTS:
+    for variant in render.variants():
         header = projects["ios", variant].folder / "MobileLab" / "preprocess.h"
         source = tmp_path / "one.c"
         source.write_text(f'#include "{header}"\nint main(void) {{ return 0; }}\n')

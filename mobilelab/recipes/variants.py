@@ -175,7 +175,7 @@ def named(*names: str) -> tuple[Variant, ...]:
 
 
 def write(made: nn.Module | bytes, path: Path) -> None:
-    """Save what a recipe made, in the way that the ending of the file asks for.
+    """Save what a recipe made, in the way of the runtime that reads it.
 
     Raises:
         MobileLabError: if the file cannot be written.
@@ -184,12 +184,8 @@ def write(made: nn.Module | bytes, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(made, bytes):
             path.write_bytes(made)
-        elif path.suffix == ".ptl":
-            cast(torch.jit.ScriptModule, made)._save_for_lite_interpreter(str(path))
-        elif path.suffix == ".pt":
-            cast(torch.jit.ScriptModule, made).save(str(path))
         else:
-            torch.save(made.state_dict(), path)
+            runtimes.kind(path).save(made, path)
     except (OSError, RuntimeError) as error:
         raise MobileLabError(
             f"Could not write {path.name} into {path.parent} ({str(error).splitlines()[0]}); "
