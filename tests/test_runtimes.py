@@ -174,6 +174,8 @@ def test_answers(built, data, reference, name, verdict, error):
     assert parity.verdict == verdict
     assert parity.rel_l2 < error
     assert parity.agreement > 0.98
+    (recipe,) = (v for v in (*variants.WALK, *successors.SUCCESSORS) if v.name == name)
+    assert recipe.lossless == (verdict == "same")
 
 
 def test_portable_kernels_answer_the_same(built, data, reference):
