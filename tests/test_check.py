@@ -15,6 +15,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from mobilelab.check import advice, commands, diagnosis, launcher, page, results, roads
+from mobilelab.check.diagnosis import Reason
 from mobilelab.check.results import Report, Row
 from mobilelab.check.runner import Limits, check
 from mobilelab.check.subject import SubjectError
@@ -101,6 +102,15 @@ def test_the_page_needs_nothing_from_outside(report):
     assert all(row.road in text for row in report[0].rows) and "<svg" in text
     hostile = Report(model="<b>x</b>", versions="", rows=[Row(road="a", how="<i>")])
     assert "<b>" not in page.page(hostile)
+
+
+@pytest.mark.parametrize("name", ["cause", "says", "line", "error", "fix", "source", "chapter"])
+def test_no_text_of_a_reason_becomes_a_tag(name):
+    texts = {"cause": "c", "says": "s", "error": "e", "fix": "f", "source": "s", "chapter": "0"}
+    reason = Reason(**{**texts, name: "'><b>bold\x1b[31m\u202e"})
+    text = page.page(Report(model="m", versions="", rows=[Row(road="a", reasons=[reason])]))
+    assert "<b>" not in text and "&#39;&gt;&lt;b&gt;bold" in text
+    assert "\x1b" not in text and "\u202e" not in text
 
 
 def test_a_second_call_goes_on_and_another_model_begins_anew(report, monkeypatch):

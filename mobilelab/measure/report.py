@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
 import math
@@ -17,6 +16,7 @@ from rich import box
 from rich.table import Table
 
 from mobilelab.core.errors import MobileLabError
+from mobilelab.core.pages import render
 from mobilelab.measure.quantities import (
     ACCURACY,
     AGREEMENT,
@@ -214,14 +214,7 @@ class Results:
 
     def _repr_html_(self) -> str:
         headings, rows = self.cells()
-        head = "".join(f"<th style='text-align:left'>{html.escape(h)}</th>" for h in headings)
-        body = "".join(
-            "<tr>"
-            + "".join(f"<td style='text-align:left'>{html.escape(c)}</td>" for c in row)
-            + "</tr>"
-            for row in rows
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return render("mobilelab.measure", "table", headings=headings, rows=rows)
 
     def rich(self, title: str = "") -> Table:
         """The table for a terminal of 80 columns; units stand in the headings."""
