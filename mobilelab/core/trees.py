@@ -50,6 +50,12 @@ def leaves(tree: Tree) -> dict[str, Tensor]:
 
 def _walk(tree: Tree, path: str) -> Iterator[tuple[str, Tensor]]:
     if isinstance(tree, Tensor):
+        if tree.is_meta:
+            raise StructureError(
+                f"{_place(path)} is on the device meta and holds no numbers; {_RUN}"
+            )
+        if tree.is_nested:
+            raise StructureError(f"{_place(path)} is a nested tensor; give its parts, x.unbind().")
         yield path, tree
     elif isinstance(tree, (bool, int, float, complex, np.ndarray, np.generic)):
         try:
@@ -74,6 +80,9 @@ def _branches(tree: Tree, path: str) -> Iterator[tuple[object, Tree]]:
         f"{_place(path)} is a {type(tree).__name__}, and only tensors, numbers, and lists, tuples, "
         "mappings or dataclasses of them can be compared; return those."
     )
+
+
+_RUN = "call the model on the CPU with real inputs."
 
 
 def _place(path: str) -> str:
