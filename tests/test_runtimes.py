@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from mobilelab import measure, models, runtimes, tasks
 from mobilelab.apps import render, vectors
 from mobilelab.core.errors import MeasureError, MissingRuntimeError, ModelFileError, ShapeError
 from mobilelab.course.plots import tradeoff
+from mobilelab.course.widgets import TradeoffExplorer
 from mobilelab.measure import report
 from mobilelab.measure.parity import compare
 from mobilelab.phone import software
@@ -104,6 +106,10 @@ def test_a_new_runtime_is_one_file_from_building_to_the_table(toy):
     table = report.Results([row], columns=("variant", "same answers?", "size"))
     assert table.cells()[1] == [["toy", "same", "0 kB"]]
     assert tradeoff([row]) is not None and runtimes.on_phones(path)
+    explorer = TradeoffExplorer([row, replace(row, variant="eager", file="eager.state_dict")])
+    drawn = explorer.data["measured"]["1 NCHW"]["records"]
+    assert [(r["name"], r["phone"]) for r in drawn] == [("toy", True), ("eager", False)]
+    assert "<b>toy</b>" in explorer.static() and "twice.toy" in explorer.static()
     with pytest.raises(PhoneError, match=r"has no Toy, which a \.toy needs; it loads \.ptl, "):
         software.for_file(".toy")
     with pytest.raises(ModelFileError, match=r"is for Toy, and .* no app has Toy: they run \.pte"):
@@ -320,6 +326,38 @@ def test_a_wrong_input_is_one_sentence(built, data, name):
         with pytest.raises(ShapeError, match=words):
             run.predict(wrong)
     assert run.predict(images[:2]).shape == (2, 10)
+
+
+class Fixed(base.Session):
+    """A runtime for files of one shape, which adds up what it has seen of its first axis."""
+
+    runtime, suffix = "fixed", ".fixed"
+
+    def _load(self):
+        self.shape = tuple(map(int, self.path.read_text().split()))
+
+    @property
+    def signature(self):
+        port = base.Port("x", torch.float32, self.shape)
+        return base.Signature((port,), (port,))
+
+    def _call(self, example):
+        return example.args[0].cumsum(0)
+
+    def inspect(self):
+        raise NotImplementedError
+
+
+def test_only_what_was_made_for_one_is_asked_one_by_one(tmp_path):
+    """A first axis of twelve may be steps: two halves of 24 would each begin anew."""
+    path = tmp_path / "x.fixed"
+    path.write_text("12 1 8")
+    session = Fixed(path)
+    assert session(torch.ones(12, 1, 8))[-1].max() == 12
+    with pytest.raises(ShapeError, match="does not say whether .* steps, so nothing was cut"):
+        session(torch.ones(24, 1, 8))
+    path.write_text("1 8")
+    assert torch.equal(Fixed(path)(torch.ones(24, 8)), torch.ones(24, 8))
 
 
 def test_executorch_refuses_by_itself_too(built, data):

@@ -15,7 +15,7 @@ from mobilelab.core.errors import MeasureError
 from mobilelab.core.signature import Example
 from mobilelab.core.trees import Tree
 from mobilelab.measure import clocks
-from mobilelab.measure.running import stateless
+from mobilelab.measure.state import stateless
 
 # torch.utils.benchmark warns about a missing GPU where only the CUDA compiler is installed.
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)

@@ -159,10 +159,10 @@ class Session(ABC):
         found = [self._as_typed(port, leaf) for port, leaf in zip(ports, found, strict=True)]
         if all(self._takes(port, leaf) for port, leaf in zip(ports, found, strict=True)):
             return self._call(Example(tuple(own(found))))
-        size = self._batch(signature, found)
-        parts = zip(*(leaf.split(size) for leaf in found), strict=True)
+        count = self._one_by_one(signature, found)
+        parts = zip(*(leaf.split(1) for leaf in found), strict=True)
         trees = [self._call(Example(tuple(own(part)))) for part in parts]
-        return join(trees, [size] * len(trees))
+        return join(trees, [1] * count)
 
     def __call__(self, *inputs: Tree, **named: Tree) -> Any:
         """As :meth:`predict`, which a runtime may have its own way of doing."""
@@ -211,8 +211,8 @@ class Session(ABC):
     def _has_many(self) -> bool:
         return self.signature is not None and len(self.signature.inputs) > 1
 
-    def _batch(self, signature: Signature, found: Sequence[Tensor]) -> int:
-        """How many examples one call takes, if the inputs can be split into such calls."""
+    def _one_by_one(self, signature: Signature, found: Sequence[Tensor]) -> int:
+        """How many examples there are for a file that takes one at a time."""
         ports = signature.inputs
         for port, leaf in zip(ports, found, strict=True):
             one = port.shape[0] if port.shape else None
@@ -226,16 +226,20 @@ class Session(ABC):
                     f"{self.path.name} takes the shape {_free_batch(port)}{kind}, not "
                     f"{tuple(leaf.shape)}; prepare the input as in training."
                 )
-        sizes = {port.shape[0] for port in ports if port.shape and port.shape[0]}
-        counts = {len(leaf) for leaf in found}
-        (size, *other), (count, *others) = sizes, counts
-        if other or others or not count or count % size:
+        given = described({str(i): leaf for i, leaf in enumerate(found)})
+        if any(port.shape and port.shape[0] != 1 for port in ports):
             raise ShapeError(
-                f"{self.path.name} takes {signature.inputs_text} at a time, and "
-                f"{described({str(i): leaf for i, leaf in enumerate(found)})} cannot be divided "
-                "into such batches."
+                f"{self.path.name} takes {signature.inputs_text} at a time, and got {given}; it "
+                "does not say whether its first axis holds examples or steps, so nothing was cut: "
+                "call it with that shape, one part after the other."
             )
-        return size
+        counts = {len(leaf) for leaf in found}
+        if len(counts) > 1 or 0 in counts:
+            raise ShapeError(
+                f"{self.path.name} takes {signature.inputs_text} at a time, and {given} cannot be "
+                "divided into such batches."
+            )
+        return counts.pop()
 
 
 def _mark(path: Path) -> tuple[int, int]:
