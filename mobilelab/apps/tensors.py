@@ -94,12 +94,7 @@ def record(model: str | Path, examples: Sequence[Any]) -> Cases:
                     f"The {kind} {name or 'tensor'} is {dtype_name(leaf.dtype)}, and the apps read "
                     f"{', '.join(TYPES)}; convert it inside the network."
                 )
-    return Cases(
-        chosen,
-        answers,
-        INT8_TOLERANCE if session.inspect().quantized else FLOAT_TOLERANCE,
-        asked(session),
-    )
+    return Cases(chosen, answers, tolerance(session), asked(session))
 
 
 def tolerance(session: Session) -> float:

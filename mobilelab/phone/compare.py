@@ -196,8 +196,7 @@ def _program(
     inside = session.inspect()
     taken = (f"{name}: {op}" for name, ops in inside.delegates.items() for op in ops)
     operators = tuple(sorted([*inside.operators, *taken]))
-    quantized = any("int8" in name for name in inside.dtypes)
-    facts = {"bytecode_version": None, "operators": operators, "quantized": quantized}
+    facts = {"bytecode_version": None, "operators": operators, "quantized": inside.quantized}
     return facts, min(batch_size or most, most)
 
 

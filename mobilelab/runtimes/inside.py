@@ -22,9 +22,8 @@ class Inside:
     @property
     def quantized(self) -> bool:
         """Whether it computes with integers that have a scale."""
-        return any(
-            name.startswith(("q", "quantized::")) for name in (*self.dtypes, *self.operators)
-        )
+        kinds = any(name.startswith("q") or "int8" in name for name in self.dtypes)
+        return kinds or any(name.startswith(("q", "quantized::")) for name in self.operators)
 
     def __str__(self) -> str:
         """A few lines for a reader."""
