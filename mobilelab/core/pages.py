@@ -45,7 +45,7 @@ def render(package: str, name: str, **values: Any) -> str:
     Raises:
         UndefinedError: if the template needs a value that is not there.
 
-    >>> render("mobilelab.measure", "table", headings=["<b>"], rows=[])[:53]
+    >>> render("mobilelab.measure", "table", headings=["<b>"], rows=[])[:55]
     "<table><thead><tr><th style='text-align:left'>&lt;b&gt;"
     """
     return environment(package).get_template(f"{name}.html.j2").render(values)

@@ -27,7 +27,11 @@ QUIET = 0.02
 
 
 class Verdict(str, Enum):
-    """What a comparison comes to."""
+    """What a comparison comes to.
+
+    >>> print(Verdict.CLOSE, Verdict.CLOSE.ok, Verdict.DIFFERENT.ok)
+    close True False
+    """
 
     SAME = "same"
     """Float rounding only."""

@@ -105,6 +105,10 @@ def compare(reference: Tree, candidate: Tree, task: Task | None = None) -> Parit
     Raises:
         StructureError: if the two do not have the same leaves.
         ShapeError: if two leaves have different shapes, or there is nothing to compare.
+
+    >>> exact = torch.tensor([[0.1, 2.0, 0.3], [5.0, 1.0, 1.0]])
+    >>> compare(exact, exact * 1.1)
+    close: relative error 1.0e-01, largest difference 5.0e-01, 100.0% of 2 predictions agree
     """
     ours, theirs = each(reference), each(candidate)
     if len(ours) != len(theirs) or not ours:

@@ -36,6 +36,9 @@ def answers(model: Callable[..., Tree], examples: Iterable[Any]) -> Answers:
 
     Warns:
         ModelWarning: if the model writes into its inputs, or keeps a state.
+
+    >>> answers(lambda x, scale: {"y": x * scale}, [(torch.ones(2), 3.0)])
+    [{'y': tensor([3., 3.])}]
     """
     found = Answers()
     with torch.no_grad(), watched(model) as call:
@@ -64,6 +67,9 @@ def scores(model: Callable[..., Tree], images: Tensor, batch: int = 100) -> Any:
 
     Warns:
         ModelWarning: if the model writes into its inputs, or keeps a state.
+
+    >>> scores(nn.Flatten(), torch.rand(250, 1, 2, 2), batch=100).shape
+    torch.Size([250, 4])
     """
     if len(images) > batch and (layer := steps_first(model, images)):
         raise ShapeError(
@@ -81,6 +87,9 @@ def writes(model: Callable[..., Tree], example: Example) -> tuple[list[str], lis
     """What a model writes into when it is called once: what it holds, and its inputs.
 
     Nothing is left changed.
+
+    >>> writes(lambda x: x.mul_(2), Example((torch.ones(1),)))
+    ([], ['0'])
     """
     mine, before = example.own(), example.own().leaves()
     inputs = mine.leaves()
@@ -143,6 +152,9 @@ def accuracy(outputs: Tensor, labels: Tensor) -> float:
 
     Raises:
         ShapeError: if the two do not belong together.
+
+    >>> accuracy(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]))
+    0.5
     """
     if outputs.ndim != 2 or labels.ndim != 1 or len(outputs) != len(labels) or not len(labels):
         raise ShapeError(
