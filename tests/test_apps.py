@@ -180,6 +180,34 @@ def test_kotlin_and_swift_have_no_syntax_error(projects, which, tmp_path):
     assert syntax_errors(broken, language)
 
 
+def shared_blocks(folder, least):
+    """Runs of lines in two kinds of one platform's templates, which belong below both."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        kind = path.relative_to(folder).parts[0]
+        if path.suffix not in (".kt", ".swift", ".j2") or kind not in (
+            "images",
+            "tensors",
+            "detection",
+        ):
+            continue
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        for i in range(len(lines) - least + 1):
+            found.setdefault("\n".join(lines[i : i + least]), set()).add(kind)
+    return {block: kinds for block, kinds in found.items() if len(kinds) > 1}
+
+
+@pytest.mark.parametrize("platform", render.PLATFORMS)
+def test_what_kinds_of_apps_share_stands_once(platform, tmp_path):
+    folder = Path(render.__file__).parent / "templates" / platform
+    assert not shared_blocks(folder, 15)
+    frame = "\n".join(f"line {i}" for i in range(15))
+    for kind in ("images", "tensors"):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "Main.kt").write_text(f"// {kind}\n{frame}\n")
+    assert shared_blocks(tmp_path, 15) == {frame: {"images", "tensors"}}
+
+
 @pytest.mark.parametrize("variant", render.variants())
 def test_the_same_model_labels_and_constants_reach_the_app(projects, built, data, variant):
     for platform in render.PLATFORMS:

@@ -119,12 +119,16 @@ def test_a_new_runtime_is_one_file_from_building_to_the_table(toy):
 def test_a_runtime_with_templates_of_its_own_becomes_an_app(toy, monkeypatch):
     (toy / "android" / "toy").mkdir(parents=True)
     (toy / "android" / "toy" / "Model.kt.j2").write_text("// {{ model_file }}\n")
+    (toy / "android" / "toy" / "README.md.j2").write_text("# {{ name }}, with a toy\n")
     part = elsewhere.InApp("toy", "org.example:toy:1.0", templates=toy)
     monkeypatch.setattr(runtimes.kind(".toy"), "in_app", part)
     path = toy / "twice.toy"
     path.write_text("2.0")
     made = render.make_for_tensors("android", toy / "app", path, [torch.randn(1, 3)], variant="toy")
     assert (made.folder / "Model.kt").read_text() == "// model.toy\n"
+    assert (made.folder / "README.md").read_text() == "# MobileLab, with a toy\n"
+    written = [(made.folder / path).read_text() for path in made.files if path.suffix != ".toy"]
+    assert not any("executorch" in text.lower() for text in written)
     assert "org.example:toy:1.0" in (made.folder / "app/build.gradle.kts").read_text()
     assert made.vectors.recorded_with.startswith("Toy on ")
 

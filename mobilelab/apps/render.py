@@ -209,8 +209,10 @@ def _write(
     }
     files: dict[str, str] = {}
     layers = [_TEMPLATES / platform / layer for layer in ("common", *_LAYERS[kind])]
-    own = (app.templates or _TEMPLATES) / platform / variant
-    for layer in (*layers, own, _TEMPLATES / "shared"):
+    if app.templates is None:  # the README there tells of these runtimes only
+        layers.append(_TEMPLATES / "shared")
+    layers.append((app.templates or _TEMPLATES) / platform / variant)
+    for layer in layers:
         files |= dict(_rendered(layer, facts))
     assets = ASSETS[platform]
     files |= {f"{assets}/{file}": text for file, text in assets_text.items()}

@@ -28,4 +28,5 @@ class InApp:
     ios: str = ""
     """Branch or version of what Xcode fetches, if the templates leave it open."""
     templates: Path | None = None
-    """Folder with ``android/NAME`` and ``ios/NAME``; those of ``mobilelab.apps`` without one."""
+    """Folder with ``android/NAME`` and ``ios/NAME``, README included; without one, the templates of
+    ``mobilelab.apps``."""
