@@ -105,7 +105,9 @@ def test_a_new_runtime_is_one_file_from_building_to_the_table(toy):
     assert row.verdict == "same" and row.peak_total_mib > 0
     table = report.Results([row], columns=("variant", "same answers?", "size"))
     assert table.cells()[1] == [["toy", "same", "0 kB"]]
-    assert tradeoff([row]) is not None and runtimes.on_phones(path)
+    assert runtimes.on_phones(path)
+    legend = [text.get_text() for text in tradeoff([row]).legends[0].get_texts()]
+    assert "open: not a .toy" in legend
     explorer = TradeoffExplorer([row, replace(row, variant="eager", file="eager.state_dict")])
     drawn = explorer.data["measured"]["1 NCHW"]["records"]
     assert [(r["name"], r["phone"]) for r in drawn] == [("toy", True), ("eager", False)]

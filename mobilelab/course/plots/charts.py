@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from torch import Tensor
 
@@ -214,7 +215,9 @@ def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture
         if any(record.verdict == verdict for record in records):
             marker = "X" if verdict == "DIFFERENT" else "o"
             ax.plot([], [], marker, color=color, label=_VERDICT_WORDS[verdict])
-    ax.plot([], [], "o", mfc="white", color=GREY, label="open: for no phone")
+    endings = sorted({Path(r.file).suffix for r in records if runtimes.on_phones(r.file)})
+    what = f"not a {' or '.join(endings)}" if endings else "for no phone"
+    ax.plot([], [], "o", mfc="white", color=GREY, label=f"open: {what}")
     fig.legend(loc="outside lower center", ncols=4, fontsize=8.5, frameon=False)
     ax.set(xlabel=SIZE.heading, ylabel=f"{LATENCY.heading}, 1 thread, this host")
     ax.grid(alpha=0.3)
