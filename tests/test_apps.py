@@ -38,7 +38,7 @@ STUBS = ROOT / "tests" / "app_stubs"
 sys.path.insert(0, str(ROOT / "scripts"))
 get_kotlin = importlib.import_module("get_kotlin")
 
-ALL = [(platform, variant) for platform in render.PLATFORMS for variant in render.VARIANTS]
+ALL = [(platform, variant) for platform in render.PLATFORMS for variant in render.variants()]
 REQUIRED = os.environ.get("MOBILELAB_REQUIRE_COMPILERS")
 
 
@@ -180,13 +180,41 @@ def test_kotlin_and_swift_have_no_syntax_error(projects, which, tmp_path):
     assert syntax_errors(broken, language)
 
 
-@pytest.mark.parametrize("variant", render.VARIANTS)
+def shared_blocks(folder, least):
+    """Runs of lines in two kinds of one platform's templates, which belong below both."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        kind = path.relative_to(folder).parts[0]
+        if path.suffix not in (".kt", ".swift", ".j2") or kind not in (
+            "images",
+            "tensors",
+            "detection",
+        ):
+            continue
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        for i in range(len(lines) - least + 1):
+            found.setdefault("\n".join(lines[i : i + least]), set()).add(kind)
+    return {block: kinds for block, kinds in found.items() if len(kinds) > 1}
+
+
+@pytest.mark.parametrize("platform", render.PLATFORMS)
+def test_what_kinds_of_apps_share_stands_once(platform, tmp_path):
+    folder = Path(render.__file__).parent / "templates" / platform
+    assert not shared_blocks(folder, 15)
+    frame = "\n".join(f"line {i}" for i in range(15))
+    for kind in ("images", "tensors"):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "Main.kt").write_text(f"// {kind}\n{frame}\n")
+    assert shared_blocks(tmp_path, 15) == {frame: {"images", "tensors"}}
+
+
+@pytest.mark.parametrize("variant", render.variants())
 def test_the_same_model_labels_and_constants_reach_the_app(projects, built, data, variant):
     for platform in render.PLATFORMS:
         project = projects[platform, variant]
         assets = project.folder / render.ASSETS[platform]
         source = built["mobile" if variant == "lite" else "pte"]
-        model = assets / f"model{render.SUFFIX[variant]}"
+        model = assets / f"model{render.variants()[variant].suffix}"
         assert model.read_bytes() == source.read_bytes()
         assert (assets / "labels.txt").read_text().split() == list(data.classes)
         facts = json.loads((assets / "preprocessing.json").read_text())
@@ -198,7 +226,7 @@ def test_the_same_model_labels_and_constants_reach_the_app(projects, built, data
 
 def test_the_name_survives_xml_and_yaml(projects):
     name = 'Tom & Ann\'s "lab"'
-    for variant in render.VARIANTS:
+    for variant in render.variants():
         strings = ET.parse(projects["android", variant].folder / render_path("strings.xml"))
         assert strings.getroot()[0].text == name
         spec = yaml.safe_load((projects["ios", variant].folder / "project.yml").read_text())
@@ -213,11 +241,11 @@ def render_path(name):
 def test_each_variant_depends_on_its_own_runtime(projects):
     for variant, other in (("lite", "executorch"), ("executorch", "lite")):
         gradle = (projects["android", variant].folder / "app/build.gradle.kts").read_text()
-        assert f'implementation("{render.ANDROID_RUNTIME[variant]}")' in gradle
-        assert render.ANDROID_RUNTIME[other] not in gradle
+        assert f'implementation("{render.variants()[variant].in_app.android}")' in gradle
+        assert render.variants()[other].in_app.android not in gradle
     assert "LibTorch-Lite" in (projects["ios", "lite"].folder / "Podfile").read_text()
     spec = yaml.safe_load((projects["ios", "executorch"].folder / "project.yml").read_text())
-    assert spec["packages"]["executorch"]["branch"] == render.IOS_BRANCH
+    assert spec["packages"]["executorch"]["branch"] == render.variants()["executorch"].in_app.ios
     assert not (projects["ios", "executorch"].folder / "Podfile").exists()
 
 
@@ -383,7 +411,7 @@ def native(projects, tmp_path_factory):
 
 def test_the_header_is_plain_c_too(projects, tmp_path):
     compiler = need(shutil.which("gcc"), "there is no gcc")
-    for variant in render.VARIANTS:
+    for variant in render.variants():
         header = projects["ios", variant].folder / "MobileLab" / "preprocess.h"
         source = tmp_path / "one.c"
         source.write_text(f'#include "{header}"\nint main(void) {{ return 0; }}\n')

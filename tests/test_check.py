@@ -8,18 +8,22 @@ import sys
 import threading
 import time
 import types
+import warnings
 
 import pytest
 import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from mobilelab.check import advice, commands, diagnosis, launcher, page, results, roads
+from mobilelab import runtimes
+from mobilelab.check import advice, commands, diagnosis, launcher, page, results, roads, work
+from mobilelab.check.diagnosis import Reason
 from mobilelab.check.results import Report, Row
 from mobilelab.check.runner import Limits, check
-from mobilelab.check.subject import SubjectError
+from mobilelab.check.subject import Subject, SubjectError
 from mobilelab.cli.main import app
 from mobilelab.core.errors import MeasureError, MobileLabError
+from mobilelab.core.signature import Example
 from mobilelab.core.terminal import Terminal
 from mobilelab.measure.report import Budget
 
@@ -101,6 +105,15 @@ def test_the_page_needs_nothing_from_outside(report):
     assert all(row.road in text for row in report[0].rows) and "<svg" in text
     hostile = Report(model="<b>x</b>", versions="", rows=[Row(road="a", how="<i>")])
     assert "<b>" not in page.page(hostile)
+
+
+@pytest.mark.parametrize("name", ["cause", "says", "line", "error", "fix", "source", "chapter"])
+def test_no_text_of_a_reason_becomes_a_tag(name):
+    texts = {"cause": "c", "says": "s", "error": "e", "fix": "f", "source": "s", "chapter": "0"}
+    reason = Reason(**{**texts, name: "'><b>bold\x1b[31m\u202e"})
+    text = page.page(Report(model="m", versions="", rows=[Row(road="a", reasons=[reason])]))
+    assert "<b>" not in text and "&#39;&gt;&lt;b&gt;bold" in text
+    assert "\x1b" not in text and "\u202e" not in text
 
 
 def test_a_second_call_goes_on_and_another_model_begins_anew(report, monkeypatch):
@@ -335,3 +348,37 @@ def test_expectations():
     good.reasons = []
     report.rows.append(Row(road="export", status="refused"))
     assert commands.unmet(report, "done") == ["export: expected done, is refused."]
+
+
+class Here:
+    """Stands in for the virtual phone, with this computer's interpreter."""
+
+    cpu, engine = "this one", "qnnpack"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args):
+        pass
+
+    def load(self, path):
+        return self
+
+    def run(self, path, arrays, batch_size):
+        assert batch_size is None  # nothing is cut
+        return runtimes.load(path)(*map(torch.from_numpy, arrays))
+
+
+def test_on_the_phone_a_sequence_is_not_cut(tmp_path, monkeypatch):
+    """An LSTM has steps on the first axis of its input, and layers on that of its state."""
+    monkeypatch.setattr("mobilelab.phone.machine.Phone", Here)
+    network = nn.LSTM(8, 4).eval()
+    examples = [Example.of(torch.randn(5, 1, 8)) for _ in range(3)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer's, about torch's own LSTM
+        made = torch.jit.trace(network, examples[0].args)
+    made._save_for_lite_interpreter(str(tmp_path / "lite.ptl"))
+    row, road = Row(road="phone"), next(road for road in roads.ROADS if road.name == "phone")
+    work.walk(road, Subject("LSTM", network, examples), tmp_path, row, {})
+    assert (row.status, row.verdict, row.rel_l2, row.agreement) == ("done", "same", 0, 1)
+    assert row.file == "lite.ptl" and row.how == "this one"

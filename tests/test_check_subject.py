@@ -156,6 +156,51 @@ def test_examples_that_do_not_fit(model, example, kind, words):
     assert found == kind and re.search(words, text), text
 
 
+class Turned(nn.Module):
+    """Takes (batch, steps, features) and turns them around for layers that want steps first."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x.transpose(0, 1))
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, lambda *a: nn.Sequential(nn.LSTM(*a))])
+def test_a_tensor_is_not_cut_into_the_steps_of_a_sequence(kind):
+    rows, model = torch.randn(12, 5, 8), kind(8, 4)
+    found, text = refusal(lambda: examples.listed(rows, model))
+    assert found == "examples" and re.search(r"its (LSTM|GRU) is not batch_first", text), text
+    assert "single steps; pass a list" in text
+    assert len(examples.listed([rows], model)) == 1
+    assert len(examples.listed(rows, Turned(model))) == 12  # its rows are examples
+
+
+def test_a_tensor_of_examples_is_cut():
+    assert len(examples.listed(torch.randn(12, 5, 8), nn.LSTM(8, 4, batch_first=True))) == 12
+    assert len(examples.listed(torch.randn(3, 1, 8, 8), nn.LSTM(8, 4))) == 3  # it does not fit
+    encoder = nn.TransformerEncoderLayer(8, 2, 16)  # not batch_first, and with dropout
+    assert encoder.training
+    assert "single steps" in refusal(lambda: examples.listed(torch.randn(6, 1, 8), encoder))[1]
+    assert encoder.training and all(part.training for part in encoder.modules())
+    encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    assert len(examples.listed(torch.randn(6, 3, 8), encoder)) == 6
+
+
+@pytest.mark.parametrize(
+    "leaf, words",
+    [
+        (torch.ones(2, device="meta"), "on the device meta and holds no numbers"),
+        (torch.nested.nested_tensor([torch.ones(1), torch.ones(2)], layout=torch.jagged),
+         "nested tensor; give its parts"),
+    ],
+)  # fmt: skip
+def test_examples_without_numbers_are_one_sentence(leaf, words):
+    kind, text = refusal(lambda: examples.listed([(torch.ones(2), leaf)]))
+    assert kind == "examples" and words in text and "'1'" in text
+
+
 def test_an_answer_changes_nothing_in_the_network():
     """In training mode a call would move BatchNorm's statistics."""
     model = nn.BatchNorm1d(4).train()

@@ -1,11 +1,13 @@
 import gzip
 import hashlib
 import http.server
+import os
 import pickle
 import runpy
 import shutil
 import struct
 import threading
+import time
 import urllib.error
 from functools import partial
 from pathlib import Path
@@ -189,6 +191,33 @@ def test_offline_is_one_sentence(tmp_path, monkeypatch, name):
     with pytest.raises(DataError, match=f"Could not get {name} .*connect to a network") as caught:
         datasets.load(name, tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_two_that_load_at_once_take_turns(tmp_path, monkeypatch):
+    make_mnist_like(tmp_path, "MNIST")
+    inside, most, real = [], [], tv.MNIST
+
+    def slow(*args, **kwargs):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.2)
+        inside.pop()
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(tv, "MNIST", slow)
+    threads = [threading.Thread(target=datasets.load, args=("mnist", tmp_path)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 6
+
+
+def test_a_folder_that_may_only_be_read_is_read(tmp_path, monkeypatch):
+    make_mnist_like(tmp_path, "MNIST")
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    assert len(datasets.load("mnist", tmp_path).test) == 20
+    assert not list(tmp_path.glob("*.lock"))
 
 
 def test_altered_download_is_one_sentence(tmp_path, monkeypatch, served):

@@ -1,6 +1,7 @@
 """The package keeps small: a module fits on a few screens, a function on one."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,28 @@ def test_a_function_that_is_too_long_is_found(tmp_path, start, lines, red):
 def test_a_module_that_is_too_long_is_found(tmp_path, lines, red):
     (tmp_path / "m.py").write_text("x = 1\n" * lines)
     assert too_long(tmp_path) == ([f"m.py: {lines} lines, {MODULE} at most"] if red else [])
+
+
+#: Tags of pages and tables. Widgets have their own, which belong to their page in JavaScript.
+TAGS = re.compile(r"<(!doctype|html|table|td|th|tr|ul|li)\b", re.IGNORECASE)
+
+
+def by_hand(package):
+    """Modules that write HTML as text, and not as a template in which values are escaped."""
+    return [
+        name
+        for path in sorted(package.rglob("*.py"))
+        if not (name := path.relative_to(package).as_posix()).startswith("course/widgets/")
+        and any(
+            isinstance(node, ast.Constant) and isinstance(node.value, str)
+            and TAGS.search(node.value) and "\n    >>> " not in node.value
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        )
+    ]  # fmt: skip
+
+
+def test_html_is_written_by_templates(tmp_path):
+    assert by_hand(PACKAGE) == []
+    for text in ('"<td>" + cell', 'f"<!doctype html>{title}"', "x = \"<TR class='a'>\""):
+        (tmp_path / "m.py").write_text(text)
+        assert by_hand(tmp_path) == ["m.py"]

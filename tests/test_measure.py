@@ -313,3 +313,13 @@ def test_an_interval_is_never_printed_as_a_point():
     assert str(measure.Ratio(0.94, 0.90, 0.97)) == "0.94x (0.90 to 0.97)"
     assert str(measure.Ratio(0.941, 0.940, 0.943)) == "0.941x (0.940 to 0.943)"
     assert str(measure.Ratio(1, 1, 1)) == "1.0000x (1.0000 to 1.0000)"
+
+
+def test_scores_do_not_cut_a_sequence_into_batches():
+    rows, network = torch.randn(12, 3, 8), torch.nn.GRU(8, 4).eval()
+    with pytest.raises(ShapeError, match=r"its GRU is not batch_first.*measure\.answers"):
+        measure.scores(network, rows, batch=6)
+    assert measure.scores(network, rows)[0].shape == (12, 3, 4)  # one call, nothing is cut
+    turned = torch.nn.GRU(8, 4, batch_first=True).eval()
+    whole, parts = (measure.scores(lambda x: turned(x)[0], rows, batch=n) for n in (12, 5))
+    assert torch.allclose(whole, parts, atol=1e-6)

@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch.utils.mobile_optimizer import MobileOptimizerType, optimize_for_mobile
 
-from mobilelab import measure
-from mobilelab.core.errors import ShapeError
+from mobilelab import measure, tasks
+from mobilelab.core.errors import ShapeError, StructureError
+from mobilelab.core.trees import Answers
 from mobilelab.measure import parity
 from mobilelab.models import QuantizableTinyMobileNet
 
@@ -103,3 +104,49 @@ def blocklisted(model, image):
 def test_green_on_the_four_ways_out(model, data, reference, way_out):
     scores = measure.scores(way_out(model, data.test.images[:1]), data.test.images)
     assert parity.compare(reference, scores).verdict == "same"
+
+
+# --- a quiet example beside a loud one ----------------------------------------------------
+
+
+def two(quiet, wrong):
+    """A loud example that is right, and a quiet one whose answers are off by a share of them."""
+    torch.manual_seed(0)
+    truth = torch.randn(2, 32) * torch.tensor([[1.0], [quiet]])
+    return truth, truth + wrong * truth * torch.tensor([[0.0], [1.0]])
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+@pytest.mark.parametrize(
+    ("quiet", "wrong", "verdict"),
+    [
+        (0.03, 1.0, "DIFFERENT"),  # 0.03 of all together
+        (0.03, 0.3, "close"),
+        (0.03, 0.002, "close"),  # 6e-5 of all together
+        (0.03, 0.0005, "same"),
+        (1e-4, 1.0, "close"),  # quieter than int8 can say
+        (1e-9, 1.0, "same"),  # silence, and rounding in it
+    ],
+)
+def test_an_error_of_a_quiet_example_does_not_hide_behind_a_loud_one(
+    as_list, quiet, wrong, verdict
+):
+    truth, found = two(quiet, wrong)
+    if as_list:
+        truth, found = (Answers({"y": row} for row in side) for side in (truth, found))
+    result = parity.compare(truth, found, tasks.Regression())
+    assert result.verdict == verdict and result.rel_l2 < 0.05
+    assert ("of one example alone 1.0e+00" in repr(result)) == (verdict == "DIFFERENT")
+
+
+def test_a_few_numbers_near_zero_are_no_example_to_judge():
+    truth = torch.tensor([[1.0], [1e-3], [-1.0]])
+    assert parity.compare(truth, truth + 0.002, tasks.Regression()).verdict == "close"
+
+
+def test_answers_without_numbers_are_one_sentence():
+    with pytest.raises(StructureError, match="The answer is on the device meta .* real inputs"):
+        parity.compare(torch.ones(2, device="meta"), torch.ones(2))
+    jagged = torch.nested.nested_tensor([torch.ones(1), torch.ones(2)], layout=torch.jagged)
+    with pytest.raises(StructureError, match="The leaf 'y' is a nested tensor"):
+        parity.compare({"y": jagged}, {"y": jagged})

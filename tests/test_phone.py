@@ -126,6 +126,15 @@ def test_a_wrong_checksum_is_one_sentence_and_leaves_no_file(mirror):
     assert not cache.place([part]).exists()
 
 
+def test_a_download_that_goes_on_is_stopped(mirror, monkeypatch):
+    put, address, _ = mirror
+    content = deb(GOOD)
+    part, told = put("tool", content + bytes(1 << 20), size=len(content)), []
+    with pytest.raises(PhoneError, match="tool 1 is not the file"):
+        download.download(part, cache.root() / "downloads" / "tool", (address,), told.append)
+    assert told == [] and list((cache.root() / "downloads").iterdir()) == []
+
+
 def test_an_interrupted_download_starts_again_and_keeps_the_rest(mirror):
     put, address, asked = mirror
     first, content = put("first", deb(GOOD)), deb({"./usr/bin/second": b"2"})

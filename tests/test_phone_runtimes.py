@@ -47,8 +47,8 @@ def test_a_runtime_is_wheels_beside_the_phone(name):
 
 def test_the_titles_are_the_versions_of_the_lock():
     entries = {part["name"]: part["version"] for part in json.loads(lock.LOCK.read_text())["parts"]}
-    assert software.EXECUTORCH.title == f"ExecuTorch {entries['executorch']}"
-    assert software.LITERT.title == f"LiteRT {entries['ai-edge-litert']}"
+    assert software.named("executorch").title == f"ExecuTorch {entries['executorch']}"
+    assert software.named("litert").title == f"LiteRT {entries['ai-edge-litert']}"
 
 
 @pytest.mark.parametrize("name", NEW)
@@ -193,5 +193,5 @@ def test_the_commands(litert, files, data, tmp_path):
         cli.app, ["phone", "run", str(files["litert-int8"]), "--input", str(tmp_path / "x.npy")]
     )
     assert done.exit_code == 0, done.output
-    assert software.LITERT.title in done.output and "relative error" in done.output
+    assert software.named("litert").title in done.output and "relative error" in done.output
     assert "bytecode" not in done.output and "100.0% of 3" in done.output

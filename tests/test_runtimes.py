@@ -1,19 +1,27 @@
 """The runtimes behind one interface: same answers, honest refusals, what is in a file."""
 
+import re
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from mobilelab import measure, models, runtimes
-from mobilelab.apps import vectors
+from mobilelab import measure, models, runtimes, tasks
+from mobilelab.apps import render, vectors
 from mobilelab.core.errors import MeasureError, MissingRuntimeError, ModelFileError, ShapeError
+from mobilelab.course.plots import tradeoff
+from mobilelab.course.widgets import TradeoffExplorer
+from mobilelab.measure import report
 from mobilelab.measure.parity import compare
+from mobilelab.phone import software
+from mobilelab.phone.errors import PhoneError
 from mobilelab.recipes import remeasure, successors, variants
 from mobilelab.recipes.snippets import WAY_ON
-from mobilelab.runtimes import base, executorch, libraries
+from mobilelab.runtimes import base, elsewhere, executorch, libraries
 
 NEW = ("et-portable", "et-fp32", "et-int8", "litert-fp32", "litert-int8")
 
@@ -42,25 +50,112 @@ def test_every_ending_has_a_runtime():
     assert all(kind.suffix == suffix for suffix, kind in found.items())
 
 
-def test_another_package_can_bring_a_runtime(tmp_path, monkeypatch):
-    (tmp_path / "echo_runtime.py").write_text(
-        "from mobilelab.runtimes.base import Inside, Session\n"
-        "class Echo(Session):\n"
-        "    runtime, suffix, signature = 'echo', '.echo', None\n"
-        "    def _load(self): self.path.read_bytes()\n"
-        "    def _call(self, example): return example.args[0]\n"
-        "    def inspect(self): return Inside('echo', '1', {}, {})\n"
-    )
-    about = tmp_path / "echo_runtime-1.dist-info"
+TOY = """
+import torch
+from mobilelab.runtimes.base import Inside, Session
+from mobilelab.core.signature import Port, Signature
+
+class Toy(Session):
+    "Multiplies by the number in its file."
+    runtime, suffix = "Toy", ".toy"
+    signature = Signature((Port("x", torch.float32, (None, 3)),), (Port("y", torch.float32, None),))
+    def _load(self): self.factor = float(self.path.read_text())
+    def _call(self, example): return example.args[0] * self.factor
+    def inspect(self): return Inside("Toy", "1", {"mul": 1}, {}, {"float32": 4})
+    @classmethod
+    def save(cls, made, path): path.write_text(str(made.factor))
+"""
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """A runtime that another package brings: one file, and its entry point."""
+    (tmp_path / "toy_runtime.py").write_text(TOY)
+    about = tmp_path / "toy_runtime-1.dist-info"
     about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: echo-runtime\nVersion: 1\n")
-    (about / "entry_points.txt").write_text("[mobilelab.runtimes]\necho = echo_runtime:Echo\n")
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-runtime\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[mobilelab.runtimes]\ntoy = toy_runtime:Toy\n")
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "x.echo").write_bytes(b"1234")
-    assert ".echo" in runtimes.known()
-    model = runtimes.load(tmp_path / "x.echo")
-    assert model.predict(torch.ones(2, 3)).shape == (2, 3)
-    assert model.file_kb == 0.004
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")  # for the process of the peak
+    return tmp_path
+
+
+class Times(nn.Module):
+    factor = 2.0
+
+    def forward(self, x):
+        return x * self.factor
+
+
+def test_a_new_runtime_is_one_file_from_building_to_the_table(toy):
+    """Saved, loaded, asked, measured, in the table and the picture, refused by phone and app."""
+    path, x = toy / "twice.toy", torch.randn(8, 3)
+    variants.write(Times(), path)
+    session = runtimes.load(path)
+    assert torch.equal(session(x), 2 * x) and session.input_channels is None
+    with pytest.raises(ShapeError, match=r"takes the shape \(n, 3\), not \(8, 4\)"):
+        session(torch.randn(8, 4))
+    outputs = measure.answers(session, [x])
+    timing = measure.time_in_turn({"toy": lambda: session(x)}, seconds=0.05)["toy"]
+    memory = measure.peak_memory(path, (8, 3))
+    row = measure.record(
+        "toy", path, outputs, measure.answers(Times(), [x]), None, timing,
+        task=tasks.Regression(), memory=memory,
+    )  # fmt: skip
+    assert row.verdict == "same" and row.peak_total_mib > 0
+    table = report.Results([row], columns=("variant", "same answers?", "size"))
+    assert table.cells()[1] == [["toy", "same", "0 kB"]]
+    assert runtimes.on_phones(path)
+    legend = [text.get_text() for text in tradeoff([row]).legends[0].get_texts()]
+    assert "open: not a .toy" in legend
+    explorer = TradeoffExplorer([row, replace(row, variant="eager", file="eager.state_dict")])
+    drawn = explorer.data["measured"]["1 NCHW"]["records"]
+    assert [(r["name"], r["phone"]) for r in drawn] == [("toy", True), ("eager", False)]
+    assert "<b>toy</b>" in explorer.static() and "twice.toy" in explorer.static()
+    with pytest.raises(PhoneError, match=r"has no Toy, which a \.toy needs; it loads \.ptl, "):
+        software.for_file(".toy")
+    with pytest.raises(ModelFileError, match=r"is for Toy, and .* no app has Toy: they run \.pte"):
+        render.make_for_tensors("android", toy / "app", path, [x])
+
+
+def test_a_runtime_with_templates_of_its_own_becomes_an_app(toy, monkeypatch):
+    (toy / "android" / "toy").mkdir(parents=True)
+    (toy / "android" / "toy" / "Model.kt.j2").write_text("// {{ model_file }}\n")
+    (toy / "android" / "toy" / "README.md.j2").write_text("# {{ name }}, with a toy\n")
+    part = elsewhere.InApp("toy", "org.example:toy:1.0", templates=toy)
+    monkeypatch.setattr(runtimes.kind(".toy"), "in_app", part)
+    path = toy / "twice.toy"
+    path.write_text("2.0")
+    made = render.make_for_tensors("android", toy / "app", path, [torch.randn(1, 3)], variant="toy")
+    assert (made.folder / "Model.kt").read_text() == "// model.toy\n"
+    assert (made.folder / "README.md").read_text() == "# MobileLab, with a toy\n"
+    written = [(made.folder / path).read_text() for path in made.files if path.suffix != ".toy"]
+    assert not any("executorch" in text.lower() for text in written)
+    assert "org.example:toy:1.0" in (made.folder / "app/build.gradle.kts").read_text()
+    assert made.vectors.recorded_with.startswith("Toy on ")
+
+
+#: A decision by the ending of one runtime's files.
+BY_NAME = re.compile(r"""(==|!=|\bin|endswith\()\s*\(?["']\.(ptl|pte|tflite|state_dict)["']""")
+#: What chapters check, and what is made for two runtimes by name.
+MAY = ("course/checks/", "rescue/")
+
+
+def by_name(folder):
+    found = sorted((folder / "mobilelab").rglob("*.py"))
+    names = {path.relative_to(folder / "mobilelab").as_posix(): path for path in found}
+    return [
+        name for name, path in names.items()
+        if not name.startswith(MAY) and BY_NAME.search(path.read_text(encoding="utf-8"))
+    ]  # fmt: skip
+
+
+def test_nothing_decides_by_the_name_of_a_runtime(tmp_path):
+    assert by_name(Path(__file__).parents[1]) == []
+    (tmp_path / "mobilelab" / "apps").mkdir(parents=True)
+    for text in ('if path.suffix == ".pte":', 'x = f.endswith(".ptl")', 's in (".pte", ".tflite")'):
+        (tmp_path / "mobilelab" / "apps" / "one.py").write_text(text)
+        assert by_name(tmp_path) == ["apps/one.py"]
 
 
 def test_a_runtime_that_predicts_in_its_own_way_is_called_so():
@@ -91,6 +186,8 @@ def test_answers(built, data, reference, name, verdict, error):
     assert parity.verdict == verdict
     assert parity.rel_l2 < error
     assert parity.agreement > 0.98
+    (recipe,) = (v for v in (*variants.WALK, *successors.SUCCESSORS) if v.name == name)
+    assert recipe.lossless == (verdict == "same")
 
 
 def test_portable_kernels_answer_the_same(built, data, reference):
@@ -235,6 +332,38 @@ def test_a_wrong_input_is_one_sentence(built, data, name):
         with pytest.raises(ShapeError, match=words):
             run.predict(wrong)
     assert run.predict(images[:2]).shape == (2, 10)
+
+
+class Fixed(base.Session):
+    """A runtime for files of one shape, which adds up what it has seen of its first axis."""
+
+    runtime, suffix = "fixed", ".fixed"
+
+    def _load(self):
+        self.shape = tuple(map(int, self.path.read_text().split()))
+
+    @property
+    def signature(self):
+        port = base.Port("x", torch.float32, self.shape)
+        return base.Signature((port,), (port,))
+
+    def _call(self, example):
+        return example.args[0].cumsum(0)
+
+    def inspect(self):
+        raise NotImplementedError
+
+
+def test_only_what_was_made_for_one_is_asked_one_by_one(tmp_path):
+    """A first axis of twelve may be steps: two halves of 24 would each begin anew."""
+    path = tmp_path / "x.fixed"
+    path.write_text("12 1 8")
+    session = Fixed(path)
+    assert session(torch.ones(12, 1, 8))[-1].max() == 12
+    with pytest.raises(ShapeError, match="does not say whether .* steps, so nothing was cut"):
+        session(torch.ones(24, 1, 8))
+    path.write_text("1 8")
+    assert torch.equal(Fixed(path)(torch.ones(24, 8)), torch.ones(24, 8))
 
 
 def test_executorch_refuses_by_itself_too(built, data):

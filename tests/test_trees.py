@@ -1,6 +1,5 @@
 """Trees of tensors, examples and signatures."""
 
-import doctest
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,22 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from mobilelab.core import signature, trees
 from mobilelab.core.errors import ShapeError, StructureError
 from mobilelab.core.signature import Example, Port, Signature
 from mobilelab.core.trees import Answers, identical, is_plain, join, leaves, own
-from mobilelab.tasks import heads
-
-
-@pytest.mark.parametrize("module", [trees, signature, heads])
-def test_examples_in_the_docstrings(module):
-    names = {"torch": torch, **vars(module)}
-    if module is heads:
-        from mobilelab import tasks
-
-        names |= vars(tasks)
-    result = doctest.testmod(module, extraglobs=names)
-    assert result.failed == 0 and result.attempted > 0
 
 
 class Pair(NamedTuple):

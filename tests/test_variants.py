@@ -34,7 +34,14 @@ def test_the_walk_is_complete(compared):
     assert all(built.path.is_file() for built, _ in compared.values())
 
 
-@pytest.mark.parametrize("name", ["eager", "scripted", "frozen", "mobile", "mobile-nhwc"])
+LOSSLESS = [variant.name for variant in variants.WALK if variant.lossless]
+
+
+def test_what_is_lossless():
+    assert LOSSLESS == ["eager", "scripted", "frozen", "mobile", "mobile-nhwc"]
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
 def test_rewriting_float_arithmetic_keeps_the_answers(compared, name):
     assert compared[name][1].verdict == "same"
 
@@ -250,6 +257,9 @@ def test_int8_of_halved_weights_is_another_network(fresh, data):
 def test_every_variant_has_its_cell():
     assert list(CELLS) == [variant.name for variant in variants.WALK]
     assert list(WAY_ON) == [variant.name for variant in SUCCESSORS]
+    for variant in (*variants.WALK, *SUCCESSORS):  # the cell writes the file that the recipe makes
+        assert f"{variant.name}{variant.suffix}" in variant.snippet.replace('"{name}', "")
+        assert variant.runtime.suffix == variant.suffix
 
 
 @pytest.mark.parametrize("name", CELLS)

@@ -662,6 +662,19 @@ def test_damaged_progress_is_put_aside(place):
         assert progress.load() == {}
 
 
+def test_what_a_check_raises_is_text_and_no_html(place, monkeypatch):
+    box = widgets.Quiz("03").boxes[0]
+
+    def fails(*args):
+        raise RuntimeError("<img src=x onerror=alert(1)>")
+
+    monkeypatch.setattr(progress, "remember", fails)
+    box.options.value = 0
+    with pytest.raises(RuntimeError):
+        box._checked(box.check)
+    assert "RuntimeError: &lt;img" in box.why.value
+
+
 def test_damaged_progress_does_not_stop_a_quiz_or_a_table(place):
     place.parent.mkdir()
     place.write_text("{")

@@ -18,15 +18,15 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path, typer.Argument(help="The folder to make.")]
-Model = Annotated[Path, typer.Option(help="Your .ptl, or .pte for the variant executorch.")]
-Variant = Annotated[str, typer.Option(help="The runtime: lite or executorch.")]
+Model = Annotated[Path, typer.Option(help="Your model, a .ptl or what the variant reads.")]
+Variant = Annotated[str, typer.Option(help="The runtime, such as lite or executorch.")]
 DataName = Annotated[str, typer.Option("--dataset", help="What the model was trained on.")]
 DataDir = Annotated[Path | None, typer.Option(help="Where downloaded data sets are kept.")]
 Labels = Annotated[
     str | None, typer.Option(help="Text file with one label on each line, or a,b,c.")
 ]
 Reference = Annotated[
-    Path | None, typer.Option(help="For a .pte without ExecuTorch: the same network, saved.")
+    Path | None, typer.Option(help="If the runtime is not installed: the same network, saved.")
 ]
 Examples = Annotated[
     Path | None,

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from mobilelab import runtimes
 from mobilelab.apps import AppError
-from mobilelab.apps.tensors import asked, quantized
-from mobilelab.apps.vectors import FLOAT_TOLERANCE, INPUT_TOLERANCE, INT8_TOLERANCE
+from mobilelab.apps.tensors import asked, tolerance
+from mobilelab.apps.vectors import INPUT_TOLERANCE
 from mobilelab.core.errors import MissingRuntimeError, MobileLabError, ShapeError
 from mobilelab.core.trees import Answers, leaves
 from mobilelab.datasets.letterbox import Letterbox
@@ -136,7 +136,7 @@ def record(
     few = slice(MOST)
     return Detections(
         torch.stack([scene.photo for scene in scenes[few]]), inputs[few], scores[few], raw[few],
-        found[few], letterbox, chooser, INT8_TOLERANCE if quantized(session) else FLOAT_TOLERANCE,
+        found[few], letterbox, chooser, tolerance(session),
         asked(session),
         task.score(Answers(found), [scene.target for scene in scenes]), len(scenes),
     )  # fmt: skip

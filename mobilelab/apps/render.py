@@ -2,8 +2,8 @@
 
 The templates in ``templates/<platform>/`` are ordinary source files. ``common`` goes into every
 project; on top of it ``images`` (raw pixels to a label), ``detection`` (raw pixels to boxes), both
-with ``pictures``, or ``tensors`` (any inputs, any answers), and ``lite`` or ``executorch``. Only
-files that end in ``.j2`` have something to fill in.
+with ``pictures``, or ``tensors`` (any inputs, any answers), and the runtime's own, such as
+``lite``. Only files that end in ``.j2`` have something to fill in.
 """
 
 from __future__ import annotations
@@ -13,31 +13,25 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from jinja2 import Environment, StrictUndefined
 
 import mobilelab
+from mobilelab import runtimes
 from mobilelab.apps import AppError, detection, tensors, vectors
 from mobilelab.apps.labels import check_labels
 from mobilelab.core.errors import ModelFileError
 from mobilelab.datasets import Dataset
 from mobilelab.datasets.letterbox import Letterbox
 from mobilelab.datasets.scenes import Scene
-from mobilelab.runtimes import lite
+from mobilelab.runtimes import Session
+from mobilelab.runtimes.elsewhere import InApp
 from mobilelab.tasks.boxes import Chooser
 
 PLATFORMS = ("android", "ios")
-VARIANTS = ("lite", "executorch")
-SUFFIX = {"lite": ".ptl", "executorch": ".pte"}
 ASSETS = {"android": "app/src/main/assets", "ios": "Assets"}
-#: The last published ones (pytorch#154449), and the release that goes with this torch.
-ANDROID_RUNTIME = {
-    "lite": "org.pytorch:pytorch_android_lite:2.1.0",
-    "executorch": "org.pytorch:executorch-android:1.3.1",
-}
-IOS_BRANCH = "swiftpm-1.3.1"
 #: What PyTorch's speed_benchmark calls the types that it can make.
 _BENCHMARK_TYPES = {torch.float32: "float", torch.int64: "int64", torch.uint8: "uint8_t"}
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -59,6 +53,11 @@ class Project(Generic[_Recorded]):
     vectors: _Recorded
 
 
+def variants() -> dict[str, type[Session]]:
+    """The runtimes that an app can have, by what ``--variant`` calls them."""
+    return {kind.in_app.name: kind for kind in runtimes.kinds() if kind.in_app}
+
+
 def make(
     platform: str,
     out: str | Path,
@@ -76,7 +75,7 @@ def make(
     Args:
         platform: ``android`` or ``ios``.
         out: the folder to make; one that is there already has to be empty.
-        model: a ``.ptl`` for the variant ``lite``, a ``.pte`` for ``executorch``.
+        model: a file of the variant, for example a ``.ptl`` for ``lite``.
         data: the data set that the model was trained on; its preprocessing goes into the app.
         variant: which runtime the app uses.
         labels: names of the classes, in the order of the scores; those of the data set by default.
@@ -122,7 +121,7 @@ def make_for_tensors(
     Args:
         platform: ``android`` or ``ios``.
         out: the folder to make; one that is there already has to be empty.
-        model: a ``.ptl`` for the variant ``lite``, a ``.pte`` for ``executorch``.
+        model: a file of the variant, for example a ``.ptl`` for ``lite``.
         examples: see :func:`mobilelab.apps.tensors.record`.
         variant: which runtime the app uses.
         name: what stands under the app's icon.
@@ -192,24 +191,29 @@ def _write(
     assets_text: dict[str, str],
 ) -> Project[Any]:  # fmt: skip
     """Render the templates of one kind of app, and put the model and what was recorded in."""
-    operators = lite.inspect(model).operators if variant == "lite" else ()
+    runtime = variants()[variant]
+    app = cast(InApp, runtime.in_app)
+    operators = runtime.operator_list(model)
     recorded, kind = facts["recorded"], facts["kind"]
     facts = facts | {
         "platform": platform,
         "variant": variant,
         "name": name,
-        "model_file": f"model{SUFFIX[variant]}",
-        "model_suffix": SUFFIX[variant].removeprefix("."),
+        "model_file": f"model{runtime.suffix}",
+        "model_suffix": runtime.suffix.removeprefix("."),
         "model_kb": model.stat().st_size / 1000,
-        "android_runtime": ANDROID_RUNTIME[variant],
-        "ios_branch": IOS_BRANCH,
+        "android_runtime": app.android,
+        "ios_branch": app.ios,
         "operators": operators,
         "version": mobilelab.__version__,
     }
     files: dict[str, str] = {}
-    layers = [f"{platform}/{layer}" for layer in ("common", *_LAYERS[kind], variant)]
-    for layer in (*layers, "shared"):
-        files |= dict(_rendered(_TEMPLATES / layer, facts))
+    layers = [_TEMPLATES / platform / layer for layer in ("common", *_LAYERS[kind])]
+    if app.templates is None:  # the README there tells of these runtimes only
+        layers.append(_TEMPLATES / "shared")
+    layers.append((app.templates or _TEMPLATES) / platform / variant)
+    for layer in layers:
+        files |= dict(_rendered(layer, facts))
     assets = ASSETS[platform]
     files |= {f"{assets}/{file}": text for file, text in assets_text.items()}
     files[f"{assets}/vectors.json"] = _json(recorded.as_json())
@@ -232,19 +236,23 @@ def _write(
 def _check(platform: str, variant: str, out: Path, model: Path) -> None:
     if platform not in PLATFORMS:
         raise AppError(f"There is no platform {platform!r}; choose one of {', '.join(PLATFORMS)}.")
-    if variant not in VARIANTS:
-        raise AppError(f"There is no variant {variant!r}; choose one of {', '.join(VARIANTS)}.")
+    if variant not in variants():
+        names = ", ".join(variants())
+        raise AppError(f"There is no variant {variant!r}; choose one of {names}.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise AppError(f"{out} is there already and not an empty folder; name a new one.")
     if not model.is_file():
         raise ModelFileError(f"There is no file {model}; save the model first (chapter 05).")
-    if variant == "lite" and model.suffix == ".pte":
+    wanted, found = variants()[variant], runtimes.kind(model)
+    if found is not wanted:
+        other = f"use --variant {found.in_app.name}" if found.in_app else (
+            f"no app has {found.runtime}: they run "
+            + ", ".join(f"{kind.suffix} ({name})" for name, kind in variants().items())
+        )  # fmt: skip
         raise ModelFileError(
-            f"{model.name} is for ExecuTorch, and the lite interpreter cannot read it; use "
-            "--variant executorch."
+            f"{model.name} is for {found.runtime}, and {wanted.runtime} cannot read it; {other}."
         )
-    if variant == "executorch":
-        vectors.check_pte(model)
+    wanted.check(model)
 
 
 def _check_images(data: Dataset, labels: Sequence[str]) -> None:

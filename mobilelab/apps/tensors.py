@@ -7,10 +7,8 @@ and answers are tensors, whatever they mean.
 from __future__ import annotations
 
 import base64
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from torch import Tensor
 
 from mobilelab import measure, runtimes
 from mobilelab.apps import AppError
-from mobilelab.apps.vectors import FLOAT_TOLERANCE, INT8_TOLERANCE
+from mobilelab.apps.vectors import FLOAT_TOLERANCE, INT8_TOLERANCE, where
 from mobilelab.core.errors import MissingRuntimeError
 from mobilelab.core.signature import Example, dtype_name
 from mobilelab.core.trees import Answers, identical, leaves
@@ -58,7 +56,7 @@ def record(model: str | Path, examples: Sequence[Any]) -> Cases:
     """Run the model on its examples, the first ten at most.
 
     Args:
-        model: a ``.ptl``, run by the lite interpreter, or a ``.pte``, run by ExecuTorch.
+        model: a model file, run by the runtime of its ending.
         examples: see :meth:`mobilelab.core.signature.Example.of`; inputs by position.
 
     Raises:
@@ -96,18 +94,17 @@ def record(model: str | Path, examples: Sequence[Any]) -> Cases:
                     f"The {kind} {name or 'tensor'} is {dtype_name(leaf.dtype)}, and the apps read "
                     f"{', '.join(TYPES)}; convert it inside the network."
                 )
-    return Cases(
-        chosen, answers, INT8_TOLERANCE if quantized(session) else FLOAT_TOLERANCE, asked(session)
-    )
+    return Cases(chosen, answers, tolerance(session), asked(session))
+
+
+def tolerance(session: Session) -> float:
+    """Relative L2 error of an answer up to which an app passes."""
+    return INT8_TOLERANCE if session.inspect().quantized else FLOAT_TOLERANCE
 
 
 def asked(session: Session) -> str:
     """Which runtime answers, and where, in words."""
-    lite = session.suffix == ".ptl"
-    by = f"lite interpreter of torch {torch.__version__}" if lite else (
-        f"ExecuTorch {version('executorch')}"
-    )  # fmt: skip
-    return f"{by} on {platform.system()} {platform.machine()}"
+    return f"{session.title()} {where()}"
 
 
 def _only_tensors(kind: str, trees: Sequence[Any]) -> None:
@@ -120,12 +117,6 @@ def _only_tensors(kind: str, trees: Sequence[Any]) -> None:
                     f"One {kind} is of type {type(part).__name__}, and the apps read tensors only; "
                     "wrap the network in one that takes and gives tensors."
                 )
-
-
-def quantized(session: Session) -> bool:
-    """Whether anything in a model file is in int8."""
-    held = session.inspect()
-    return any(name.startswith(("q", "quantized::")) for name in (*held.dtypes, *held.operators))
 
 
 def _listed(tensors: Mapping[str, Tensor]) -> list[dict[str, Any]]:

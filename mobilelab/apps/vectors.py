@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import base64
 import platform
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from mobilelab import measure, runtimes
 from mobilelab.apps import AppError
-from mobilelab.core.errors import MissingRuntimeError, ModelFileError, ShapeError
+from mobilelab.core.errors import MissingRuntimeError, ShapeError
 from mobilelab.datasets import Dataset
-from mobilelab.runtimes import executorch, lite
 
 #: Largest difference of one input value that still is float32 rounding (values are about 1).
 INPUT_TOLERANCE = 1e-5
@@ -95,10 +91,10 @@ def record(
     """Run the model on the first test image of each class.
 
     Args:
-        model: a ``.ptl``, run by the lite interpreter, or a ``.pte``, run by ExecuTorch.
+        model: a model file, run by the runtime of its ending.
         data: its test split and preprocessing are what the app gets.
         labels: names of the classes, in the order of the scores.
-        reference: for a ``.pte`` where ExecuTorch is not installed: a saved file of the same
+        reference: where the file's runtime is not installed: a saved file of the same
             network (see :func:`mobilelab.runtimes.load`) whose answers count as right.
         guessing: take a model that is no better than guessing, too.
 
@@ -156,107 +152,30 @@ def _runtime(
     path: Path, data: Dataset, reference: str | Path | None
 ) -> tuple[Callable[[Tensor], Tensor], bool, str]:
     """How to run the file, whether it is int8, and the name of what runs it."""
-    where = f"on {platform.system()} {platform.machine()}"
-    if path.suffix != ".pte":
-        run = runtimes.load(path)
-        channels = input_channels(path)
-        if channels is not None and channels != data.channels:
-            raise ShapeError(
-                f"{path.name} wants images with {channels} channels but those of {data.name} have "
-                f"{data.channels}; give the data set that it was trained on with --dataset."
-            )
-        quantized = any(dtype.startswith("q") for dtype in lite.inspect(path).dtypes)
-        return run.predict, quantized, f"lite interpreter of torch {torch.__version__} {where}"
-    check_pte(path)
+    kind = runtimes.kind(path)
+    kind.check(path)
     if reference is not None:
-        name = Path(reference).name
         run = runtimes.load(reference)
-        return run, True, f"{name} in torch {torch.__version__} {where}, not by the .pte itself"
+        by = f"{Path(reference).name} in {run.title()}"
+        return run.predict, True, f"{by} {where()}, not by the {kind.suffix} itself"
     try:
         run = runtimes.load(path)
     except MissingRuntimeError as error:
         raise AppError(
-            f"ExecuTorch is not installed here, so {path.name} cannot be asked for its answers; "
-            "install executorch, or give a saved file of the same network with --reference."
+            f"{kind.runtime} is not installed here, so {path.name} cannot be asked for its "
+            "answers; install it (make runtimes), or give a saved file of the same network with "
+            "--reference."
         ) from error
-    held = run.inspect()
-    names = (*held.dtypes, *held.operators)
-    quantized = not held.dtypes or any(name.startswith("q") for name in names)
-    return run.predict, quantized, f"ExecuTorch {version('executorch')} {where}"
-
-
-def check_pte(path: Path) -> None:
-    """Refuse, in one sentence, what is not an ExecuTorch program.
-
-    Raises:
-        ModelFileError: missing, damaged, or something else.
-    """
-    if path.suffix != ".pte":
-        raise ModelFileError(
-            f"{path.name} is not an ExecuTorch program (.pte); for a .ptl use --variant lite."
+    channels = run.input_channels
+    if channels is not None and channels != data.channels:
+        raise ShapeError(
+            f"{path.name} wants images with {channels} channels but those of {data.name} have "
+            f"{data.channels}; give the data set that it was trained on with --dataset."
         )
-    executorch.check(path)
+    inside = run.inspect()
+    return run.predict, inside.quantized or not inside.dtypes, f"{run.title()} {where()}"
 
 
-#: What may lie between the image and a convolution without changing the number of channels.
-_KEEPS_CHANNELS = {
-    f"aten::{name}" for name in (
-        "to", "contiguous", "clone", "detach", "quantize_per_tensor", "constant_pad_nd", "pad",
-        "reflection_pad2d", "replication_pad2d", "max_pool2d", "avg_pool2d", "relu", "relu_",
-    )
-}  # fmt: skip
-
-
-def input_channels(path: str | Path) -> int | None:
-    """Channels that a convolution expects of the image that a ``.ptl`` is given.
-
-    A prepacked convolution does not check them itself (chapter 04), so a wrong number would go
-    unnoticed. A ``.ptl`` holds all that a TorchScript file holds (chapter 05); it is read as one.
-
-    Returns:
-        ``None`` where no convolution works on the input itself: what a network that repeats its
-        gray input, or does arithmetic on it first, wants cannot be read off its convolution.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch.jit.load is deprecated, as all of this
-        try:
-            module = torch.jit.freeze(torch.jit.load(str(path)).eval())
-        except RuntimeError:
-            return None
-    graph = module.inlined_graph
-    image = {value.debugName() for value in graph.inputs()}
-    for node in graph.nodes():
-        kind = node.kind()
-        if not ("conv2d" in kind or kind == "aten::_convolution") or "unpack" in kind:
-            continue
-        source = next(node.inputs())
-        while source.node().kind() in _KEEPS_CHANNELS:
-            source = next(source.node().inputs())
-        channels = _channels(node) if source.debugName() in image else None
-        if channels is not None:
-            return channels
-    return None
-
-
-def _channels(node: torch._C.Node) -> int | None:
-    """What a convolution expects: weight ``(out, in / groups, h, w)``, plain or packed.
-
-    A transposed one, which has ``(in, out / groups, h, w)``, is ``aten::conv_transpose2d`` or an
-    ``aten::_convolution`` that says so.
-    """
-    values = [value.toIValue() for value in node.inputs()]
-    for value in values:
-        if isinstance(value, Tensor) and value.ndim == 4:
-            if node.kind() == "aten::_convolution" and values[6]:
-                return value.shape[0]
-            groups = cast(int, values[8] if node.kind() == "aten::_convolution" else values[-1])
-            return value.shape[1] * groups
-        if isinstance(value, torch.ScriptObject):
-            kind = value._type().qualified_name()
-            if kind.endswith("Conv2dOpContext"):
-                weight, *_, groups = torch.ops.prepacked.unpack_prepacked_sizes_conv2d(value)
-                return weight[1] * groups
-            if kind.endswith("Conv2dPackedParamsBase"):
-                weight, _ = torch.ops.quantized.conv2d_unpack(value)
-                return weight.shape[1] * torch.ops.quantized.conv2d_groups(value)
-    return None
+def where() -> str:
+    """The computer that answers, in words."""
+    return f"on {platform.system()} {platform.machine()}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+from mobilelab import runtimes
 from mobilelab.check.results import Report, Row
 from mobilelab.measure.report import Budget
 
 #: Roads whose files go to a phone.
-ON_PHONES = (".ptl", ".pte", ".tflite")
+ON_PHONES = tuple(kind.suffix for kind in runtimes.kinds() if kind.on_phones)
 #: Reasons that keep a file from being recommended, whatever its answers to the examples were.
 GRAVE = {"branch-frozen", "state-lost", "outputs-dropped", "outputs-reordered", "fold-bug",
          "in-place-head"}  # fmt: skip

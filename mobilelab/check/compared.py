@@ -24,7 +24,8 @@ from mobilelab.check.subject import Subject
 from mobilelab.core.errors import MobileLabError, ModelWarning, ShapeError, StructureError
 from mobilelab.core.signature import dtype_name
 from mobilelab.core.trees import Answers, leaves, own
-from mobilelab.measure import parity, running
+from mobilelab.measure import parity
+from mobilelab.measure.state import stateless_quietly
 from mobilelab.recipes.variants import ChannelsLast
 from mobilelab.runtimes.base import Inside
 
@@ -142,7 +143,7 @@ def _apart(want: Any, got: Any) -> str:
 
 def _once(call: Callable[..., Any], example: Any) -> Any:
     mine = example.own()
-    with torch.no_grad(), running.stateless_quietly(call):
+    with torch.no_grad(), stateless_quietly(call):
         return own(call(*mine.args, **mine.named))
 
 

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from mobilelab.check.subject import SubjectError, attribute
-from mobilelab.core.errors import ShapeError
+from mobilelab.core.errors import ShapeError, StructureError
 from mobilelab.core.signature import Example
+from mobilelab.measure.cutting import steps_first
 from mobilelab.runtimes.libraries import first_line
 
 #: How many examples are drawn where only shapes are given.
@@ -57,9 +58,9 @@ def read(
     (text,) = given
     if text.startswith(":") and module is not None:
         found = attribute(module, text[1:])
-        return listed(found() if callable(found) else found), False
+        return listed(found() if callable(found) else found, model), False
     if Path(text).suffix in (".pt", ".pth", ".npy"):
-        return listed(_file(Path(text))), False
+        return listed(_file(Path(text)), model), False
     raise SubjectError(
         "shape",
         f"{text!r} is no examples; write a shape and a type (1,3,224,224:float32), :NAME for what "
@@ -98,23 +99,31 @@ def _one(sizes: list[int], dtype: torch.dtype, most: int, draw: torch.Generator)
     return torch.randint(0, 256 if dtype == torch.uint8 else most, sizes, generator=draw).to(dtype)
 
 
-def listed(found: Any) -> list[Example]:
+def listed(found: Any, model: object = None) -> list[Example]:
     """Anything that holds examples, as a list of them.
 
     A list has one example in each entry. A tensor has them on its first axis.
 
     Raises:
-        SubjectError: if it holds none.
+        SubjectError: if it holds none, or if it is one tensor for a model that has steps there.
     """
     if isinstance(found, np.ndarray):
         found = torch.from_numpy(found)
     if isinstance(found, Tensor):
+        if callable(model) and (layer := steps_first(model, found)):
+            raise SubjectError(
+                "examples",
+                f"The model has steps on the first axis (its {layer} is not batch_first), and a "
+                f"tensor of shape {tuple(found.shape)} would be cut there into single steps; pass "
+                "a list with a tensor for each example.",
+            )
         found = list(found.split(1)) if found.ndim else [found]
     if isinstance(found, (tuple, Mapping, Example)):
         found = [found]
     try:
         examples = [Example.of(one) for one in found]
-    except (ShapeError, TypeError) as error:
+        inputs = [example.leaves() for example in examples]
+    except (ShapeError, StructureError, TypeError) as error:
         raise SubjectError(
             "examples",
             f"The examples are no examples: {first_line(error)}; pass a list with a tensor, "
@@ -122,8 +131,8 @@ def listed(found: Any) -> list[Example]:
         ) from error
     if not examples:
         raise SubjectError("no-examples", "The list of examples is empty; pass at least one.")
-    for example in examples:
-        for name, leaf in example.leaves().items():
+    for tensors in inputs:
+        for name, leaf in tensors.items():
             if leaf.device.type != "cpu":
                 raise SubjectError(
                     "device", f"Input {name} of an example is on {leaf.device}; call .cpu() on it."

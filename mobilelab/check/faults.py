@@ -22,7 +22,7 @@ from mobilelab.check.diagnosis import Reason, is_own, place_of, told
 from mobilelab.core.errors import ModelWarning
 from mobilelab.core.signature import Example
 from mobilelab.core.trees import identical, is_plain
-from mobilelab.measure import running
+from mobilelab.measure.state import stateless_quietly
 
 #: Modules that do something else in training mode.
 _MODES = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
@@ -134,7 +134,7 @@ def random_numbers(model: nn.Module, example: Example) -> list[Reason]:
     """Random numbers that are drawn in eval mode: a dropout that stays on, or others."""
     mine, found = example.own(), []
     state = torch.get_rng_state()
-    with torch.no_grad(), running.stateless_quietly(model), _Draws() as draws:
+    with torch.no_grad(), stateless_quietly(model), _Draws() as draws:
         model(*mine.args, **mine.named)
     torch.set_rng_state(state)
     for name, line in draws.seen.items():
@@ -161,7 +161,7 @@ def remembered(model: nn.Module, examples: list[Example]) -> list[Reason]:
     calm = copy.deepcopy(model)
     before = _attributes(calm)
     mine = examples[0].own()
-    with torch.no_grad(), running.stateless_quietly(calm):
+    with torch.no_grad(), stateless_quietly(calm):
         calm(*mine.args, **mine.named)
         after = _attributes(calm)
     changed = [name for name, value in after.items() if before.get(name) is not value]

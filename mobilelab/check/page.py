@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import io
 
+from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
@@ -14,6 +14,7 @@ from rich.table import Table
 from mobilelab.check.advice import ON_PHONES, grave
 from mobilelab.check.diagnosis import Reason
 from mobilelab.check.results import Report, Row
+from mobilelab.core.pages import render
 
 HEADINGS = ("road", "answers", "error", "kB", "x eager", "MiB", "score", "why")
 
@@ -40,12 +41,16 @@ def _short(reason: Reason) -> str:
     return reason.cause or reason.says.split(". ")[0][:160]
 
 
+def _is_number(column: int) -> bool:
+    return 1 < column < len(HEADINGS) - 1
+
+
 def table(report: Report) -> Table:
     """The table for a terminal."""
     found = Table(title=report.model, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for i, heading in enumerate(HEADINGS):
         last = i == len(HEADINGS) - 1
-        found.add_column(heading, justify="right" if 1 < i < 7 else "left",
+        found.add_column(heading, justify="right" if _is_number(i) else "left",
                          overflow="fold" if last else "ellipsis", no_wrap=not last)  # fmt: skip
     for row in report.rows:
         style = "bold red" if row.verdict == "DIFFERENT" else None if row.usable else "dim"
@@ -80,72 +85,24 @@ def words(where: str, reason: Reason) -> list[str]:
 
 # --- HTML ---------------------------------------------------------------------------------
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem;
-       color: #1c1c1c; background: #fff; }
-table { border-collapse: collapse; width: 100%; } th, td { padding: .25rem .6rem; text-align: left;
-       border-bottom: 1px solid #ccc; vertical-align: top; } th.n, td.n { text-align: right; }
-tr.bad td { color: #a00000; font-weight: 600; } tr.no td { color: #555; }
-pre { background: #f2f2f2; padding: .5rem; overflow-x: auto; }
-svg { min-width: 34rem; max-width: 100%; height: auto; }
-.table { overflow-x: auto; }
-@media (prefers-color-scheme: dark) { body { background: #161616; color: #eee; }
-  pre { background: #2a2a2a; } tr.bad td { color: #ff9a9a; } tr.no td { color: #aaa; } }
-"""
-
 
 def page(report: Report) -> str:
     """One HTML page: recommendation, picture, table, reasons. No scripts, nothing from outside."""
-    e = html.escape
     facts = [
         f"{report.signature}", f"{report.parameters:,} parameters, {report.weights_kb:,.0f} kB",
         f"{report.examples} examples, read as {report.task}",
         f"{report.eager_ms:.2f} ms in eager PyTorch at one thread" if report.eager_ms else "",
         f"{report.host.get('cpu', '')}, {report.versions}",
     ]  # fmt: skip
-    head = "".join(
-        f"<th scope='col'{' class=n' if 1 < i < 7 else ''}>{e(name)}</th>"
-        for i, name in enumerate(HEADINGS)
-    )
-    return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width'>"
-        f"<title>{e(report.model)} on every road</title><style>{_STYLE}</style></head><body>"
-        f"<h1>{e(report.model)}</h1><p>{e(report.advice)}</p>"
-        f"<ul>{''.join(f'<li>{e(fact)}</li>' for fact in facts if fact)}</ul>"
-        f"{picture(report)}"
-        f"<h2>Every road</h2><div class='table'><table><thead><tr>{head}</tr></thead>"
-        f"<tbody>{''.join(map(_row, report.rows))}</tbody></table></div>"
-        "<p>x eager: median time over the network's own, taken in turn on this host, one thread. "
-        "MiB: peak memory that loading and running adds. Times are no phone's.</p>"
-        f"<h2>Reasons</h2>{''.join(_reason(w, r) for w, r in reasons(report)) or '<p>None.</p>'}"
-        "</body></html>"
-    )
-
-
-def _row(row: Row) -> str:
-    kind = "bad" if row.verdict == "DIFFERENT" else "" if row.usable else "no"
-    text = "".join(
-        f"<td class='n'>{html.escape(cell)}</td>" if 1 < i < 7 else f"<td>{html.escape(cell)}</td>"
-        for i, cell in enumerate(cells(row))
-    )
-    return f"<tr class='{kind}' title='{html.escape(row.title, quote=True)}'>{text}</tr>"
-
-
-def _reason(where: str, reason: Reason) -> str:
-    e = html.escape
-    parts = [f"<h3 id='{e(reason.cause)}'>{e(reason.cause or 'not known')}</h3>",
-             f"<p>On {e(where)}. {e(reason.says)}</p>"]  # fmt: skip
-    if reason.line:
-        parts.append(f"<p>At <code>{e(reason.line)}</code></p>")
-    if reason.cause and reason.error:
-        parts.append(f"<p>The error: <code>{e(reason.error)}</code></p>")
-    if reason.fix:
-        parts.append(f"<pre>{e(reason.fix.strip())}</pre>")
-    if reason.source:
-        chapter = f"Chapter {e(reason.chapter)}. " if reason.chapter else ""
-        parts.append(f"<p>{chapter}<a href='{e(reason.source, quote=True)}'>Source</a></p>")
-    return "".join(parts)
+    rows = [
+        ("bad" if row.verdict == "DIFFERENT" else "" if row.usable else "no", row.title, cells(row))
+        for row in report.rows
+    ]
+    return render(
+        "mobilelab.check", "page", report=report, facts=facts, headings=HEADINGS, rows=rows,
+        picture=Markup(picture(report)), reasons=reasons(report),
+        number=lambda i: Markup(" class='n'") if _is_number(i) else "",
+    )  # fmt: skip
 
 
 #: What a file is drawn as, from the worst down: color, mark, and what that says.
@@ -197,7 +154,4 @@ def picture(report: Report) -> str:
             content, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
         )
     drawn = content.getvalue()
-    return (
-        "<div class='table' role='img' aria-label='Size and time of each file; the table below "
-        f"holds the same figures.'>{drawn[drawn.index('<svg') :]}</div>"
-    )
+    return drawn[drawn.index("<svg") :]

@@ -59,7 +59,7 @@ def _subject(job: dict[str, Any], folder: Path) -> tuple[Subject, list[diagnosis
         given = load(folder / HANDED_IN)
         name = given["name"]
         model = usable(built(given["model"], name), name, job["memory_mib"])
-        found = examples.listed(given["examples"])
+        found = examples.listed(given["examples"], model)
         subject = Subject(name, model, found, given["task"], given["targets"])
     for place, example in enumerate(subject.examples):
         try:

@@ -108,22 +108,21 @@ def _on_the_phone(road: Road, subject: Subject, files: Path, row: Row) -> None:
     from mobilelab.phone import compare as phones
     from mobilelab.phone.machine import Phone
 
-    inputs = [list(example.leaves().values()) for example in subject.examples[:3]]
-    if len({tuple(x.shape for x in one) for one in inputs}) > 1:
-        inputs = inputs[:1]
-    stacked = [torch.cat(column) for column in zip(*inputs, strict=True)]
     path = files / f"{road.after}{_suffix(road.after)}"
-    with Phone() as phone:
-        batch = len(inputs[0][0])
-        found = phones.compare(path, stacked, None, phone, batch, task=subject.task)
-    row.file, row.file_kb, row.how = path.name, measure.file_kb(path), found.cpu
-    if found.refusal is not None:
+    with Phone() as phone:  # each example by itself: its first axis need not be that of examples
+        found = [
+            phones.compare(path, list(one.leaves().values()), None, phone, None, task=subject.task)
+            for one in subject.examples[:3]
+        ]
+    row.file, row.file_kb, row.how = path.name, measure.file_kb(path), found[0].cpu
+    if refused := [one.refusal for one in found if one.refusal is not None]:
         row.status = "refused"
-        row.reasons = [diagnosis.diagnose(RuntimeError(found.refusal), road.name)]
+        row.reasons = [diagnosis.diagnose(RuntimeError(refused[0]), road.name)]
         return
-    row.verdict = "same" if found.ok else "DIFFERENT"
-    row.rel_l2, row.max_abs = _finite(found.rel_l2), _finite(found.max_abs)
-    row.agreement = found.agreement
+    row.verdict = "same" if all(one.ok for one in found) else "DIFFERENT"
+    row.rel_l2 = _finite(max(one.rel_l2 for one in found))
+    row.max_abs = _finite(max(one.max_abs for one in found))
+    row.agreement = min(one.agreement for one in found)
 
 
 # --- weigh and time -----------------------------------------------------------------------

@@ -7,11 +7,12 @@ gathers the facts of this machine. Nothing here needs torch to import.
 from __future__ import annotations
 
 import importlib
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from types import ModuleType
 
 TORCH, TORCHVISION = "2.12.1", "0.27.1"
@@ -160,6 +161,16 @@ def extra_runtime(extra: str, *packages: str) -> Finding:
     return _optional(extra, found, "chapters 08 and 09", fix)
 
 
+def _extras() -> dict[str, list[str]]:
+    """Packages of each extra of this package but the developers', as its metadata name them."""
+    found: dict[str, list[str]] = {}
+    for line in requires("mobilelab") or ():
+        named = re.fullmatch(r"""([\w.-]+).*extra == ["']([\w-]+)["'].*""", line)
+        if named and named[2] != "dev":
+            found.setdefault(named[2], []).append(named[1])
+    return found
+
+
 def _imported(name: str) -> ModuleType | Finding:
     """The module, or the finding that says why it does not import."""
     try:
@@ -203,6 +214,5 @@ def examine() -> list[Finding]:
         psutil if isinstance(psutil, Finding) else memory(psutil.virtual_memory().available)
     )
     findings.append(grading_sandbox(missing()))
-    findings.append(extra_runtime("executorch", "executorch"))
-    findings.append(extra_runtime("litert", "ai-edge-litert", "litert-torch"))
+    findings += [extra_runtime(extra, *packages) for extra, packages in _extras().items()]
     return findings

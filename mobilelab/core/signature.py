@@ -15,13 +15,22 @@ from mobilelab.core.trees import Tree, leaves, ordered, own
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """``float32`` for ``torch.float32``."""
+    """``float32`` for ``torch.float32``.
+
+    >>> dtype_name(torch.uint8)
+    'uint8'
+    """
     return str(dtype).removeprefix("torch.")
 
 
 @dataclass(frozen=True)
 class Port:
-    """One input or output: its name, and its type and shape as far as they are known."""
+    """One input or output: its name, and its type and shape as far as they are known.
+
+    >>> image = Port("image", torch.float32, (None, 3, 32, 32))
+    >>> str(image), image.takes(torch.zeros(5, 3, 32, 32)), image.takes(torch.zeros(3, 32, 32))
+    ('image float32 (free, 3, 32, 32)', True, False)
+    """
 
     name: str
     dtype: torch.dtype | None = None
@@ -54,7 +63,11 @@ class Port:
 
 @dataclass(frozen=True)
 class Signature:
-    """The inputs and outputs of a model, in their order."""
+    """The inputs and outputs of a model, in their order.
+
+    >>> print(Signature((Port("tokens", torch.int64, (1, None)),), (Port("scores"),)))
+    tokens int64 (1, free) -> scores
+    """
 
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...] | None = None
@@ -72,7 +85,11 @@ class Signature:
 
 
 def described(tensors: Mapping[str, Tensor]) -> str:
-    """Tensors in words: ``float32 (1, 3), int64 (1,)``."""
+    """Tensors in words: ``float32 (1, 3), int64 (1,)``.
+
+    >>> described({"x": torch.zeros(1, 3), "length": torch.tensor([7])})
+    'float32 (1, 3), int64 (1,)'
+    """
     return ", ".join(str(Port("", leaf.dtype, tuple(leaf.shape))) for leaf in tensors.values())
 
 

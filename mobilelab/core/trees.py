@@ -26,7 +26,11 @@ Tree = Any
 
 
 class Answers(list):
-    """A model's answers to several examples, one tree for each, in the order of the examples."""
+    """A model's answers to several examples, one tree for each, in the order of the examples.
+
+    >>> len(Answers([torch.zeros(3), torch.zeros(5)]))
+    2
+    """
 
 
 def leaves(tree: Tree) -> dict[str, Tensor]:
@@ -50,6 +54,12 @@ def leaves(tree: Tree) -> dict[str, Tensor]:
 
 def _walk(tree: Tree, path: str) -> Iterator[tuple[str, Tensor]]:
     if isinstance(tree, Tensor):
+        if tree.is_meta:
+            raise StructureError(
+                f"{_place(path)} is on the device meta and holds no numbers; {_RUN}"
+            )
+        if tree.is_nested:
+            raise StructureError(f"{_place(path)} is a nested tensor; give its parts, x.unbind().")
         yield path, tree
     elif isinstance(tree, (bool, int, float, complex, np.ndarray, np.generic)):
         try:
@@ -76,6 +86,9 @@ def _branches(tree: Tree, path: str) -> Iterator[tuple[object, Tree]]:
     )
 
 
+_RUN = "call the model on the CPU with real inputs."
+
+
 def _place(path: str) -> str:
     return f"The leaf {path!r}" if path else "The answer"
 
@@ -84,6 +97,10 @@ def own(tree: Tree) -> Tree:
     """A copy of a tree that shares no memory with it, for a model that may write into its inputs.
 
     Tensors keep their strides where they are dense, and lose their gradients.
+
+    >>> inputs = {"x": torch.ones(2)}
+    >>> own(inputs)["x"].zero_(), inputs["x"]
+    (tensor([0., 0.]), tensor([1., 1.]))
     """
 
     def copied(leaf: object) -> object:
@@ -106,7 +123,11 @@ def own(tree: Tree) -> Tree:
 
 
 def natural(name: object) -> list[tuple[int, int, str]]:
-    """A key by which names are put in the order in which one counts: ``x2`` before ``x10``."""
+    """A key by which names are put in the order in which one counts: ``x2`` before ``x10``.
+
+    >>> sorted(["x10", "x2", "x1"], key=natural)
+    ['x1', 'x2', 'x10']
+    """
     parts = re.split(r"(\d+)", str(name))
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part]
 
@@ -115,6 +136,9 @@ def ordered(tree: Tree) -> Tree:
     """The same tree with the items of its dictionaries in one order, whoever made them.
 
     Files have their inputs in an order, and not always by a name.
+
+    >>> ordered({"x10": 1, "x2": (2, {"b": 3, "a": 4})})
+    {'x2': (2, {'a': 4, 'b': 3}), 'x10': 1}
     """
     if type(tree) in (dict, OrderedDict):
         return {name: ordered(tree[name]) for name in sorted(tree, key=natural)}
@@ -127,6 +151,9 @@ def is_plain(tree: Tree) -> bool:
     """Whether a tree is made of tensors, numbers, lists, tuples and dictionaries only.
 
     Exporters take no other classes.
+
+    >>> is_plain({"x": [torch.ones(1), None]}), is_plain({"x": object()})
+    (True, False)
     """
     if type(tree) in (list, tuple):
         return all(map(is_plain, tree))
@@ -136,7 +163,13 @@ def is_plain(tree: Tree) -> bool:
 
 
 def identical(a: Tree, b: Tree) -> bool:
-    """Whether two trees have the same paths and, bit for bit or NaN for NaN, the same values."""
+    """Whether two trees have the same paths and, bit for bit or NaN for NaN, the same values.
+
+    >>> identical({"x": torch.tensor([float("nan")])}, {"x": torch.tensor([float("nan")])})
+    True
+    >>> identical(torch.tensor([1]), torch.tensor([1.0]))  # another element type
+    False
+    """
     first, second = leaves(a), leaves(b)
     return first.keys() == second.keys() and all(
         x.dtype == y.dtype and x.shape == y.shape and equal(x, y).all()
@@ -148,6 +181,9 @@ def plain(leaf: Tensor) -> Tensor:
     """A leaf as ordinary numbers: float64, what is complex as pairs, what is quantized as floats.
 
     Booleans and integers become float64, too; above 2**53 those lose their last digits.
+
+    >>> plain(torch.tensor([1 + 2j]))
+    tensor([[1., 2.]], dtype=torch.float64)
     """
     leaf = leaf.detach().cpu()
     if leaf.layout != torch.strided:
@@ -160,7 +196,11 @@ def plain(leaf: Tensor) -> Tensor:
 
 
 def equal(a: Tensor, b: Tensor) -> Tensor:
-    """Element by element, whether two tensors of one shape are equal; NaN equals NaN."""
+    """Element by element, whether two tensors of one shape are equal; NaN equals NaN.
+
+    >>> equal(torch.tensor([1.0, float("nan")]), torch.tensor([2.0, float("nan")]))
+    tensor([False,  True])
+    """
     if a.dtype == b.dtype and not (a.is_floating_point() or a.is_complex() or a.is_quantized):
         return a == b  # exact, also above 2**53
     if a.is_complex() != b.is_complex():
@@ -184,6 +224,9 @@ def join(trees: Sequence[Tree], sizes: Sequence[int]) -> Tree:
         StructureError: if two batches are answered with other leaves.
         ShapeError: if there are several, and a leaf does not have as many entries as its batch has
             examples.
+
+    >>> join([{"y": torch.zeros(2, 3)}, {"y": torch.ones(1, 3)}], [2, 1])["y"].shape
+    torch.Size([3, 3])
     """
     if len(trees) == 1:
         return trees[0]

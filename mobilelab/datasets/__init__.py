@@ -12,12 +12,15 @@ split and that an app has to repeat (chapter 05).
 from __future__ import annotations
 
 import hashlib
+import os
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from filelock import FileLock
 from torch import Tensor
 
 from mobilelab.core.errors import DataError, ShapeError
@@ -26,29 +29,12 @@ IMAGE_SIZE = 32
 NAMES = ("digits", "mnist", "fashion-mnist", "cifar10")
 
 _FASHION = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
     "Ankle boot",
-)
+)  # fmt: skip
 _CIFAR = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
 _DIGITS = tuple("0123456789")
 
 
@@ -247,7 +233,8 @@ def _torchvision(name: str, root: Path) -> Dataset:
     halves = []
     for train in (True, False):
         try:
-            halves.append(cls(str(root), train=train, download=True))
+            with _alone(root):
+                halves.append(cls(str(root), train=train, download=True))
         except Exception as error:  # torchvision raises RuntimeError, OSError, URLError, EOFError
             first = (str(error).splitlines() or [""])[0].rstrip(":")
             raise DataError(
@@ -264,6 +251,14 @@ def _torchvision(name: str, root: Path) -> Dataset:
         "test": torch.arange(n_train, n),
     }
     return _assemble(name, classes, raw, labels, parts, max_value=255.0)
+
+
+def _alone(root: Path) -> AbstractContextManager[object]:
+    """One process at a time where files are written: torchvision would read another's half."""
+    with suppress(OSError):
+        root.mkdir(parents=True, exist_ok=True)
+    # a folder that is only read, for a whole class, has its files already
+    return FileLock(root / "download.lock") if os.access(root, os.W_OK) else nullcontext()
 
 
 def _as_nchw(data: Tensor | np.ndarray) -> Tensor:

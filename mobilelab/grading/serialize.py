@@ -2,6 +2,9 @@
 
 A value is JSON plus blocks of bytes with a declared dtype and shape. There is no pickle and no
 code in it, and :func:`decode` believes nothing: it counts, measures and names what it refuses.
+Messages around values are msgspec's (``schema``). Values are not: msgspec has no union of forms
+without a tag, and depth, number, length and what may be in a set have to be counted either way.
+Nor are tensors safetensors': NumPy's complex numbers are complex128, which it does not have.
 
 ====================  ==========================================================
 Python                on the wire

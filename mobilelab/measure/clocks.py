@@ -32,6 +32,11 @@ class Clock:
 
     Raises:
         MeasureError: if one of the two numbers is out of its range.
+
+    >>> seconds = iter([10.0, 11.0, 13.0])
+    >>> slow = Clock(5, base=lambda: next(seconds))  # a host five times as slow
+    >>> slow(), slow()
+    (15.0, 25.0)
     """
 
     def __init__(

@@ -16,13 +16,20 @@ def on_this_host(text: str) -> None:
 
     Lines that begin so are for reading. The notebooks' tests never compare them, because another
     host, or the same one when it is busy, says something else.
+
+    >>> on_this_host("median 1.62 ms")
+    on this host: median 1.62 ms
     """
     print("on this host:", text)
 
 
 @dataclass(frozen=True)
 class Host:
-    """The machine and the versions behind a figure. No host name, no user name."""
+    """The machine and the versions behind a figure. No host name, no user name.
+
+    >>> print(Host("a CPU", 2, "Linux x86_64", "3.11.7", "2.12.1", "qnnpack", "2026-01-01"))
+    a CPU, 2 cores, Linux x86_64, Python 3.11.7, torch 2.12.1, 2026-01-01
+    """
 
     cpu: str
     cores: int
@@ -41,7 +48,11 @@ class Host:
 
 
 def host() -> Host:
-    """The machine that this process runs on."""
+    """The machine that this process runs on.
+
+    >>> host().torch == torch.__version__
+    True
+    """
     return Host(
         cpu=_cpu_model(),
         cores=os.cpu_count() or 1,

@@ -25,6 +25,9 @@ class PeakMemory:
     """Peak resident memory of a fresh process that loads a model and runs it.
 
     In MiB (1 MiB = 1048576 bytes, the unit in which systems count memory).
+
+    >>> PeakMemory(total_mib=262.5, added_mib=9.5).added_mib
+    9.5
     """
 
     total_mib: float

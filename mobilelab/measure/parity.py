@@ -10,72 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 
-import torch
 from torch import Tensor
 
 from mobilelab.core.errors import ShapeError, StructureError
-from mobilelab.core.signature import dtype_name
-from mobilelab.core.trees import Answers, Tree, equal, leaves, plain
+from mobilelab.core.trees import Answers, Tree, leaves
+from mobilelab.measure.leaf import Leaf, Verdict, measured
 from mobilelab.tasks import DECIDED, Bounds, Task, each, guess
 from mobilelab.tasks.base import part_of, paths_of
 
 #: Relative L2 error up to which two float computations count as the same answers.
 SAME = DECIDED.same
-
-
-class Verdict(str, Enum):
-    """What a comparison comes to."""
-
-    SAME = "same"
-    """Float rounding only."""
-    CLOSE = "close"
-    """As near as a quantized or pruned model may be."""
-    DIFFERENT = "DIFFERENT"
-
-    __str__ = str.__str__
-    __hash__ = str.__hash__  # found in a dictionary by its word
-
-    @property
-    def ok(self) -> bool:
-        """Whether the answers may be used in the reference's place."""
-        return self is not Verdict.DIFFERENT
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """How far one leaf of the candidate's answers is from the reference's, over all examples."""
-
-    path: str
-    """Where it is in the tree; empty for an answer that is one tensor."""
-    dtype: str
-    """Element type in the reference."""
-    max_abs: float
-    """Largest absolute difference of any single element, in the unit of the answers."""
-    rel_l2: float
-    """L2 norm of the difference over the L2 norm of the reference; 0 is equal, 1 is as wrong
-    as answering zero every time. Infinite where NaN or infinity stand in other places."""
-    equal: float
-    """Share of elements, 0 to 1, that are exactly equal."""
-    measured: bool = False
-    """Whether its task takes integers for numbers that may be a little off."""
-
-    @property
-    def counts(self) -> bool:
-        """Whether it holds counts (integers, booleans), for which only equal is near."""
-        kind = getattr(torch, self.dtype)
-        numbers = kind.is_floating_point or kind.is_complex or "q" in self.dtype
-        return not (numbers or self.measured)
-
-    def verdict(self, bounds: Bounds) -> Verdict:
-        """``same`` or ``close`` by the error, or by the share of equal elements for counts."""
-        if self.counts:
-            near = self.equal >= bounds.agree
-            return Verdict.SAME if self.equal == 1 else Verdict.CLOSE if near else Verdict.DIFFERENT
-        near = self.rel_l2 <= bounds.close
-        same = self.rel_l2 <= bounds.same
-        return Verdict.SAME if same else Verdict.CLOSE if near else Verdict.DIFFERENT
 
 
 @dataclass(frozen=True, repr=False)
@@ -128,8 +73,12 @@ class Parity:
         if self.worst is None:
             return f"{self.verdict}: {agree}"
         many = f" ({self.worst.path}, the worst of {len(self.leaves)})"
+        one = self.worst
+        alone = ""
+        if one.verdict(self.bounds) is not replace(one, example=0.0).verdict(self.bounds):
+            alone = f", of one example alone {one.example:.1e}"
         return (
-            f"{self.verdict}: relative error {self.rel_l2:.1e}, largest difference "
+            f"{self.verdict}: relative error {self.rel_l2:.1e}{alone}, largest difference "
             f"{self.max_abs:.1e}{many if len(self.leaves) > 1 else ''}, {agree}"
         )
 
@@ -156,6 +105,10 @@ def compare(reference: Tree, candidate: Tree, task: Task | None = None) -> Parit
     Raises:
         StructureError: if the two do not have the same leaves.
         ShapeError: if two leaves have different shapes, or there is nothing to compare.
+
+    >>> exact = torch.tensor([[0.1, 2.0, 0.3], [5.0, 1.0, 1.0]])
+    >>> compare(exact, exact * 1.1)
+    close: relative error 1.0e-01, largest difference 5.0e-01, 100.0% of 2 predictions agree
     """
     ours, theirs = each(reference), each(candidate)
     if len(ours) != len(theirs) or not ours:
@@ -178,10 +131,10 @@ def compare(reference: Tree, candidate: Tree, task: Task | None = None) -> Parit
             f"There are no {task.decisions} in either model's answers, and those are not the same: "
             "nothing can be said. Take examples with some, or another threshold in the task."
         )
-    measured = [leaf for leaf in found if not leaf.counts] or found
+    numbers = [leaf for leaf in found if not leaf.counts] or found
     return Parity(
-        max_abs=_largest(leaf.max_abs for leaf in measured),
-        rel_l2=_largest(leaf.rel_l2 for leaf in measured),
+        max_abs=_largest(leaf.max_abs for leaf in numbers),
+        rel_l2=_largest(leaf.rel_l2 for leaf in numbers),
         agreement=share,
         inputs=total,
         leaves=found,
@@ -199,7 +152,7 @@ def _leaves(
         return ()
     paths = dict.fromkeys(path for tree, _ in pairs for path in tree)  # None has no leaf
     found = tuple(
-        _leaf(path, [(a[path], b[path]) for a, b in pairs if path in a], task) for path in paths
+        measured(path, [(a[path], b[path]) for a, b in pairs if path in a], task) for path in paths
     )
     if not task.same_shapes and any(leaf.verdict(task.bounds) != "same" for leaf in found):
         return ()  # boxes in another order are the same boxes: only decisions can be compared
@@ -265,35 +218,3 @@ def _named_like(reference: Tree, candidate: Tree) -> Tree:
         f"The reference answers with {listed(ours)}, the candidate with {listed(theirs)}; choose "
         "the leaves that belong together."
     )
-
-
-def _leaf(path: str, pairs: Sequence[tuple[Tensor, Tensor]], task: Task) -> Leaf:
-    """One leaf over all examples."""
-    largest, difference, size, alike, elements = 0.0, 0.0, 0.0, 0, 0
-    sizes = [plain(ours) for ours, _ in pairs]
-    sizes = [one[one.isfinite()].abs().max().item() for one in sizes if one.isfinite().any()]
-    unit = max(sizes, default=0.0) or 1.0  # squares of numbers far from 1 leave float64
-    for ours, theirs in pairs:
-        if ours.shape != theirs.shape:
-            called = f" of {path!r}" if path else ""
-            raise ShapeError(
-                f"Parity needs answers of one shape, but the reference's{called} have "
-                f"{tuple(ours.shape)} and the candidate's {tuple(theirs.shape)}; run both models "
-                "on the same batch."
-            )
-        same = equal(ours, theirs)
-        alike, elements = alike + int(same.sum()), elements + same.numel()
-        a, b = plain(ours), plain(theirs)
-        b = b if b.shape == a.shape else b.reshape(-1).new_full(a.shape, math.nan)
-        finite = a.isfinite() & b.isfinite()
-        if not (finite | (a == b) | (a.isnan() & b.isnan())).all():
-            largest = difference = math.inf
-        gap, whole = (a - b)[finite] / unit, a[finite] / unit
-        if gap.numel():
-            largest = max(largest, gap.abs().max().item() * unit)
-        difference += gap.square().sum().item()
-        size += whole.square().sum().item()
-    error = math.sqrt(difference / size) if size else (math.inf if difference else 0.0)
-    dtype = dtype_name(pairs[0][0].dtype)
-    share = alike / elements if elements else 1.0
-    return Leaf(path, dtype, largest, error, share, task.measures_integers)

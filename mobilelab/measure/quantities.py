@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Axis(Quantity):
-    """A quantity that every record has a figure of: a column, or an axis to place records along."""
+    """A quantity that every record has a figure of: a column, or an axis to place records along.
+
+    >>> SIZE.heading, SIZE.text(418.6)
+    ('file size (kB)', '419 kB')
+    """
 
     value: Callable[[Record], float | None] = lambda record: None
     """The figure of a record, ``None`` where it was not measured; of a share, 0 to 1."""
@@ -72,7 +76,11 @@ AGREEMENT = Axis("agreement", "%", lambda r: r.agreement, more_is_better=True, d
 
 
 def quality(metric: Quantity) -> Axis:
-    """How good the answers are, as an axis."""
+    """How good the answers are, as an axis.
+
+    >>> quality(Quantity("PSNR", "dB")).heading
+    'PSNR (dB)'
+    """
 
     def bound(budget: Budget, records: Sequence[Record]) -> float:
         return math.inf if budget.accuracy is None else budget.accuracy

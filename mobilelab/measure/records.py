@@ -23,6 +23,13 @@ def file_kb(path: str | Path) -> float:
 
     Raises:
         MeasureError: if there is no such file.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     size = file.write(bytes(1500))
+    ...     file.flush()
+    ...     file_kb(file.name)
+    1.5
     """
     try:
         return Path(path).stat().st_size / 1000
@@ -114,6 +121,13 @@ def record(
 
     Raises:
         MeasureError: if the two timings were not taken in turn.
+
+    >>> import tempfile
+    >>> scores, labels = torch.tensor([[0.1, 2.0], [5.0, 1.0]]), torch.tensor([1, 0])
+    >>> with tempfile.NamedTemporaryFile(suffix=".pt") as file:
+    ...     row = record("mine", file.name, scores, scores, labels, Timing((1.0, 1.2), threads=1))
+    >>> str(row.verdict), row.quality, row.median_ms
+    ('same', '100.0% right', 1.1)
     """
     parity = compare(reference, outputs, task)
     judge = task or Classification()

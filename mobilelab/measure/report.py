@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
 import math
@@ -17,6 +16,7 @@ from rich import box
 from rich.table import Table
 
 from mobilelab.core.errors import MobileLabError
+from mobilelab.core.pages import render
 from mobilelab.measure.quantities import (
     ACCURACY,
     AGREEMENT,
@@ -36,6 +36,9 @@ class Budget:
 
     A limit that is left out is no limit. A time in milliseconds holds for one host only; a share of
     the float model's time can be decided on any.
+
+    >>> print(Budget(file_kb=500, accuracy=0.98))
+    at most 500 kB, at least 98.0% right
     """
 
     file_kb: float = math.inf
@@ -116,7 +119,11 @@ class Budget:
 
 
 def float_ms(records: Iterable[Record]) -> float | None:
-    """The float model's median time in ms, which rows of one run were timed beside, if any were."""
+    """The float model's median time in ms, which rows of one run were timed beside, if any were.
+
+    >>> float_ms([]) is None  # nothing was timed beside the float model
+    True
+    """
     times = [r.median_ms / r.times_float for r in records if r.times_float]
     return median(times) if times else None
 
@@ -174,6 +181,10 @@ class Results:
 
     Raises:
         MobileLabError: if there is no column of that name.
+
+    >>> Results([], columns=("variant", "size"))
+    variant  size
+    -------  ----
     """
 
     def __init__(
@@ -214,14 +225,7 @@ class Results:
 
     def _repr_html_(self) -> str:
         headings, rows = self.cells()
-        head = "".join(f"<th style='text-align:left'>{html.escape(h)}</th>" for h in headings)
-        body = "".join(
-            "<tr>"
-            + "".join(f"<td style='text-align:left'>{html.escape(c)}</td>" for c in row)
-            + "</tr>"
-            for row in rows
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return render("mobilelab.measure", "table", headings=headings, rows=rows)
 
     def rich(self, title: str = "") -> Table:
         """The table for a terminal of 80 columns; units stand in the headings."""

@@ -13,7 +13,9 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from mobilelab.core.errors import ModelWarning, ShapeError
 from mobilelab.core.signature import Example
-from mobilelab.core.trees import Answers, Tree, equal, join, own
+from mobilelab.core.trees import Answers, Tree, join, own
+from mobilelab.measure.cutting import steps_first
+from mobilelab.measure.state import Held, same_bits, stateless
 
 Predict = Callable[[Tensor], Tensor]
 
@@ -34,6 +36,9 @@ def answers(model: Callable[..., Tree], examples: Iterable[Any]) -> Answers:
 
     Warns:
         ModelWarning: if the model writes into its inputs, or keeps a state.
+
+    >>> answers(lambda x, scale: {"y": x * scale}, [(torch.ones(2), 3.0)])
+    [{'y': tensor([3., 3.])}]
     """
     found = Answers()
     with torch.no_grad(), watched(model) as call:
@@ -56,12 +61,22 @@ def scores(model: Callable[..., Tree], images: Tensor, batch: int = 100) -> Any:
         shape ``(n, classes)``.
 
     Raises:
-        ShapeError: if the model takes more than one input, or a leaf of its answers does not have
-            the images on its first axis; :func:`answers` takes such models.
+        ShapeError: if the model takes more than one input, has steps on the first axis of its
+            input, or a leaf of its answers does not have the images on its first axis;
+            :func:`answers` takes such models.
 
     Warns:
         ModelWarning: if the model writes into its inputs, or keeps a state.
+
+    >>> scores(nn.Flatten(), torch.rand(250, 1, 2, 2), batch=100).shape
+    torch.Size([250, 4])
     """
+    if len(images) > batch and (layer := steps_first(model, images)):
+        raise ShapeError(
+            f"The model has steps on the first axis (its {layer} is not batch_first), so inputs of "
+            f"shape {tuple(images.shape)} cannot be cut into batches there; call it with one "
+            "example at a time (measure.answers)."
+        )
     with torch.no_grad(), watched(model) as call:
         # an answer may lie in memory that the model uses again: copies, before the next call
         parts = [(len(part), own(call(Example((part,))))) for part in images.split(batch)]
@@ -72,16 +87,19 @@ def writes(model: Callable[..., Tree], example: Example) -> tuple[list[str], lis
     """What a model writes into when it is called once: what it holds, and its inputs.
 
     Nothing is left changed.
+
+    >>> writes(lambda x: x.mul_(2), Example((torch.ones(1),)))
+    ([], ['0'])
     """
     mine, before = example.own(), example.own().leaves()
     inputs = mine.leaves()
-    held = _Held(model)
+    held = Held(model)
     with torch.no_grad():
         try:
             model(*mine.args, **mine.named)
         finally:
             changed = held.give_back()
-    return changed, [name for name, leaf in inputs.items() if not _equal(leaf, before[name])]
+    return changed, [name for name, leaf in inputs.items() if not same_bits(leaf, before[name])]
 
 
 @contextmanager
@@ -98,7 +116,7 @@ def watched(model: Callable[..., Tree]) -> Iterator[Callable[[Example], Tree]]:
         mine.check(model)
         inputs = mine.leaves()
         answer = model(*mine.args, **mine.named)
-        written.update({n: None for n, leaf in inputs.items() if not _equal(leaf, before[n])})
+        written.update({n: None for n, leaf in inputs.items() if not same_bits(leaf, before[n])})
         return answer
 
     with stateless(model):
@@ -118,107 +136,6 @@ def watched(model: Callable[..., Tree]) -> Iterator[Callable[[Example], Tree]]:
         )  # fmt: skip
 
 
-@contextmanager
-def stateless(model: object) -> Iterator[None]:
-    """Give a model its state back afterwards, and say that it has one.
-
-    A module's buffers, weights and other tensors are looked at; a loaded model file says so itself
-    (``Session.state``).
-
-    Warns:
-        ModelWarning: if calling the model changed it.
-    """
-    owner = getattr(model, "__self__", model)  # of a bound method, such as session.predict
-    held, changed = _Held(owner), []
-    try:
-        yield
-    finally:
-        if not isinstance(owner, torch.nn.Module) and (state := getattr(owner, "state", ())):
-            changed += state
-            owner.reset()  # type: ignore[attr-defined]
-        changed += held.give_back()
-    if changed:
-        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-        warnings.warn(
-            f"The model keeps a state: it writes into {', '.join(changed[:3])}{more}, so an answer "
-            "may depend on what was asked before. Here it got its state back; converters may lose "
-            "it, so let the model take the state as an input and return the new one.",
-            ModelWarning, stacklevel=5,
-        )  # fmt: skip
-
-
-@contextmanager
-def stateless_quietly(model: object) -> Iterator[None]:
-    """:func:`stateless` for whoever says in words of its own that the model has a state."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ModelWarning)
-        with stateless(model):
-            yield
-
-
-#: What BatchNorm moves in training mode, which is what it is for.
-_AVERAGES = ("running_mean", "running_var", "num_batches_tracked")
-
-
-class _Held:
-    """The tensors that a module holds, with copies of their values."""
-
-    def __init__(self, model: object) -> None:
-        model = getattr(model, "__self__", model)
-        self.module = model if isinstance(model, torch.nn.Module) else None
-        if isinstance(model, torch.jit.ScriptModule):  # its parts are not Python's
-            found = [("", model, dict(model.named_buffers()))]
-        else:
-            found = [] if self.module is None else list(self._tensors(self.module))
-        self.tensors = [
-            (f"{place}.{name}".lstrip("."), part, name, tensor, tensor.detach().clone())
-            for place, part, tensors in found
-            for name, tensor in tensors.items()
-        ]
-
-    @staticmethod
-    def _tensors(module: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module, dict]]:
-        for place, part in module.named_modules():
-            kinds = {kind.__name__ for kind in type(part).__mro__}
-            if {"ObserverBase", "FakeQuantizeBase"} & kinds:  # torch's or torchao's: made for it
-                continue
-            plain = {n: x for n, x in vars(part).items() if isinstance(x, Tensor)}
-            own = {**plain, **part._parameters, **part._buffers}
-            yield place, part, {
-                name: tensor for name, tensor in own.items()
-                if isinstance(tensor, Tensor) and not torch.nn.parameter.is_lazy(tensor)
-                and not (part.training and name.rpartition(".")[2] in _AVERAGES)
-            }  # fmt: skip
-
-    def give_back(self) -> list[str]:
-        """Names of what was changed; it has its old value again."""
-        changed = []
-        for path, part, name, tensor, value in self.tensors:
-            now = dict(part.named_buffers()) if isinstance(part, torch.jit.ScriptModule) else None
-            held = now.get(name) if now is not None else getattr(part, name, None)
-            if held is tensor and _equal(tensor, value):
-                continue
-            if now is not None and held is not None and _equal(held, value):
-                continue
-            changed.append(path)
-            with torch.no_grad():
-                tensor.data.copy_(value)
-            if now is None and held is not tensor:
-                setattr(part, name, tensor)
-            elif now is not None and held is not None:
-                held.data.copy_(value)
-        return changed
-
-
-def _equal(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors are equal in every bit that counts, NaN for NaN."""
-    if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device:
-        return False
-    if a.device.type == "meta":
-        return True
-    return torch.equal(a, b) or bool(equal(a, b).all())
-
-
 def _drops(model: object) -> bool:
     """Whether a dropout is at work, which draws random numbers on purpose."""
     model = getattr(model, "__self__", model)
@@ -235,6 +152,9 @@ def accuracy(outputs: Tensor, labels: Tensor) -> float:
 
     Raises:
         ShapeError: if the two do not belong together.
+
+    >>> accuracy(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]))
+    0.5
     """
     if outputs.ndim != 2 or labels.ndim != 1 or len(outputs) != len(labels) or not len(labels):
         raise ShapeError(

@@ -15,7 +15,7 @@ from mobilelab.core.errors import MeasureError
 from mobilelab.core.signature import Example
 from mobilelab.core.trees import Tree
 from mobilelab.measure import clocks
-from mobilelab.measure.running import stateless
+from mobilelab.measure.state import stateless
 
 # torch.utils.benchmark warns about a missing GPU where only the CUDA compiler is installed.
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
@@ -24,7 +24,11 @@ from torch.utils.benchmark import Timer  # noqa: E402
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times longer one call takes than another, paired within one run."""
+    """How many times longer one call takes than another, paired within one run.
+
+    >>> print(Ratio(1.52, 1.48, 1.57))
+    1.52x (1.48 to 1.57)
+    """
 
     median: float
     low: float
@@ -40,7 +44,11 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Timing:
-    """Times of single calls, in milliseconds, in the order in which they were taken."""
+    """Times of single calls, in milliseconds, in the order in which they were taken.
+
+    >>> print(Timing((2.0, 1.0, 3.0), threads=1))
+    median 2.00 ms, middle half within 1.00 ms, p95 2.90 ms (3 calls, 1 thread)
+    """
 
     samples_ms: tuple[float, ...]
     threads: int
@@ -107,6 +115,11 @@ def time_in_turn(
 
     Returns:
         For every name the same number of samples. Gradients are off while timing.
+
+    >>> x = torch.rand(64, 64)
+    >>> found = time_in_turn({"once": lambda: x @ x, "twice": lambda: x @ x @ x}, seconds=0.01)
+    >>> len(found["once"].samples_ms) == len(found["twice"].samples_ms)
+    True
     """
     timers = {
         name: Timer("call()", timer=clocks.clock, globals={"call": call}, num_threads=threads)
@@ -137,6 +150,9 @@ def latency(model: Callable[..., object], *inputs: Tree, **options: float) -> Ti
 
     Warns:
         ModelWarning: if the model keeps a state, which the calls have changed.
+
+    >>> latency(torch.relu, torch.rand(8), seconds=0.01).median_ms > 0
+    True
     """
     example = Example(inputs)
     example.check(model)

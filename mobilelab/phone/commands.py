@@ -39,13 +39,14 @@ def fetch(
     from mobilelab.phone.lock import parts
 
     console, wanted = Terminal(), software.named(runtime)
-    names = dict.fromkeys(("lite", wanted.name))
+    names = dict.fromkeys((software.OWN, wanted.name))
     if all(cache.ready(name) for name in names):
         console.print("The virtual phone is here already.")
         return
     for name in names:
         fetching.fetch(console, parts(runtime=name))
-    console.print(f"The virtual phone is here. mobilelab phone run model{wanted.suffix} starts it.")
+    ending = software.suffix(wanted.name)
+    console.print(f"The virtual phone is here. mobilelab phone run model{ending} starts it.")
 
 
 @app.command()

@@ -29,6 +29,7 @@ from mobilelab.core.errors import ModelFileError, ShapeError
 from mobilelab.core.signature import Example
 from mobilelab.core.trees import join, leaves, own
 from mobilelab.measure import parity
+from mobilelab.phone import software
 from mobilelab.phone.errors import Refused
 from mobilelab.phone.machine import Phone
 from mobilelab.runtimes import lite
@@ -82,7 +83,7 @@ class Comparison:
             return "refused"
         if self.identical:
             return "identical"
-        if self.quantized and not self.file.endswith(".pte"):
+        if self.quantized and software.for_file(Path(self.file).suffix).exact_int8:
             return "DIFFERENT"
         bound = INT8_BOUND if self.quantized else FLOAT_BOUND
         return "same" if self.rel_l2 <= bound and self.agreement == 1.0 else "DIFFERENT"
@@ -135,7 +136,7 @@ def compare(
     """
     path = Path(path)
     given = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    if path.suffix in (".pte", ".tflite"):
+    if software.for_file(path.suffix).name != software.OWN:
         facts, batch_size = _program(path, given, batch_size)
     else:
         facts = _bytecode(path, given)
@@ -195,8 +196,7 @@ def _program(
     inside = session.inspect()
     taken = (f"{name}: {op}" for name, ops in inside.delegates.items() for op in ops)
     operators = tuple(sorted([*inside.operators, *taken]))
-    quantized = any("int8" in name for name in inside.dtypes)
-    facts = {"bytecode_version": None, "operators": operators, "quantized": quantized}
+    facts = {"bytecode_version": None, "operators": operators, "quantized": inside.quantized}
     return facts, min(batch_size or most, most)
 
 

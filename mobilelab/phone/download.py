@@ -1,21 +1,23 @@
 """Download one part and check it: packages from Debian's mirrors, wheels through pip.
 
-So a user's own index and proxy are honoured.
+So a user's own index and proxy are honoured. pooch keeps a file only if its checksum is right.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import pooch
+import requests
 
 from mobilelab.phone.errors import PhoneError
 from mobilelab.phone.lock import Part
@@ -41,50 +43,42 @@ def download(
     Raises:
         PhoneError: if nobody sends it, or what comes is not what the lock says.
     """
-    unfinished = path.with_name(path.name + ".part")
-    if part.kind == "wheel":
-        _through_pip(part, unfinished, count)
-    else:
-        _from_mirror(part, unfinished, mirrors, count)
-    if digest(unfinished) != part.sha256:
-        unfinished.unlink()
-        raise PhoneError(
-            f"The download of {part.name} {part.version} is not the file that the course was "
-            "tested with (its SHA-256 differs), so it was removed; try again later or from "
-            "another network."
-        )
-    with unfinished.open("rb") as file:
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-
-
-def _from_mirror(
-    part: Part, path: Path, mirrors: tuple[str, ...], count: Callable[[int], None]
-) -> None:
+    wheel = part.kind == "wheel"
+    way: Any = partial(_through_pip if wheel else _over_http, part, count)
     reasons = []
-    for mirror in mirrors:
+    pooch.get_logger().setLevel("WARNING")  # the progress bar says it
+    for address in [part.name] if wheel else [mirror + part.source for mirror in mirrors]:
         try:
-            with (
-                urllib.request.urlopen(mirror + part.source, timeout=SECONDS) as response,
-                path.open("wb") as file,
-            ):
-                size = 0
-                while block := response.read(1 << 16):
-                    size += len(block)
-                    if size > part.size:
-                        break  # the checksum will say the rest
-                    file.write(block)
-                    count(size)
-            if size < part.size:
-                raise TimeoutError(f"the connection ended after {size} of {part.size} bytes")
+            pooch.retrieve(address, f"sha256:{part.sha256}", path.name, path.parent, downloader=way)
             return
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            path.unlink(missing_ok=True)
-            reasons.append(f"{mirror.split('/')[2]}: {getattr(error, 'reason', error)}")
+        except (requests.RequestException, ConnectionError) as error:
+            reasons.append(f"{address.split('/')[2]}: {error}")
+        except ValueError as error:
+            raise PhoneError(
+                f"The download of {part.name} {part.version} is not the file that the course was "
+                "tested with (its SHA-256 differs), so it was removed; try again later or from "
+                "another network."
+            ) from error
     raise PhoneError(
         f"Could not download {part.name} {part.version} ({'; '.join(reasons)}); connect to a "
         "network and run `mobilelab phone fetch` again, what is already here is kept."
     )
+
+
+def _over_http(
+    part: Part, count: Callable[[int], None], address: str, file: str, of: object
+) -> None:
+    """Bring a package from a mirror."""
+    size = 0
+    with requests.get(address, stream=True, timeout=SECONDS) as response, open(file, "wb") as kept:
+        response.raise_for_status()
+        for block in response.iter_content(1 << 16):
+            size += kept.write(block)
+            if size > part.size:
+                raise ValueError("more bytes than the lock says")
+            count(size)
+    if size < part.size:
+        raise ConnectionError(f"the connection ended after {size} of {part.size} bytes")
 
 
 def pip_download(requirement: str, tag: str, folder: str | Path) -> list[str]:
@@ -97,8 +91,11 @@ def pip_download(requirement: str, tag: str, folder: str | Path) -> list[str]:
     return command
 
 
-def _through_pip(part: Part, path: Path, count: Callable[[int], None]) -> None:
-    folder = path.with_name("pip")
+def _through_pip(
+    part: Part, count: Callable[[int], None], address: str, file: str, of: object
+) -> None:
+    """Bring a wheel."""
+    folder = Path(file).with_name("pip")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     command = pip_download(f"{part.name}=={part.version}", part.platform, folder / "done")
@@ -121,10 +118,10 @@ def _through_pip(part: Part, path: Path, count: Callable[[int], None]) -> None:
         if process.returncode or len(found) != 1:
             raise PhoneError(
                 f"pip could not download {part.name} {part.version} "
-                f"({said[0] if said else 'no message'}); connect to a network and run `mobilelab "
-                "phone fetch` again, what is already here is kept."
+                f"({said[0] if said else 'no message'}); connect to a network and run "
+                "`mobilelab phone fetch` again, what is already here is kept."
             )
-        found[0].replace(path)
+        found[0].replace(file)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -137,12 +134,3 @@ def _largest(folder: Path) -> int:
             with contextlib.suppress(OSError):
                 largest = max(largest, os.stat(os.path.join(inside, name)).st_size)
     return largest
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, as the lock writes it."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from pooch import file_hash
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -26,7 +27,7 @@ from rich.progress import (
 
 from mobilelab.core.terminal import Terminal
 from mobilelab.phone.cache import PLACE, place, root
-from mobilelab.phone.download import DEBIAN, SNAPSHOT, digest, download
+from mobilelab.phone.download import DEBIAN, SNAPSHOT, download
 from mobilelab.phone.errors import PhoneError
 from mobilelab.phone.lock import LOCK, Part, parts
 from mobilelab.phone.unpack import unpack
@@ -112,7 +113,7 @@ def _fetch(console: Console, wanted: list[Part], target: Path, mirrors: tuple[st
         for part in wanted:
             progress.update(task, description=f"{part.name} {part.version}", completed=done)
             path = downloads / part.file
-            if not (path.is_file() and digest(path) == part.sha256):
+            if not (path.is_file() and file_hash(str(path)) == part.sha256):
 
                 def count(size: int, start: int = done) -> None:
                     progress.update(task, completed=start + size)

@@ -31,7 +31,7 @@ class GuestProcess:
         cpu: a name from :data:`mobilelab.phone.cores.CORES`, or ``native``.
         threads: threads that torch may use.
         counting: start it with the counter.
-        runtime: what loads files there, from :data:`mobilelab.phone.software.SOFTWARE`.
+        runtime: what loads files there, from :func:`mobilelab.phone.software.known`.
         site: folder of that runtime's packages, where they are not the phone's own.
         seconds: longest time that one request may take, switching on included.
     """

@@ -1,51 +1,58 @@
-"""The runtimes that the virtual phone can have.
+"""The runtimes that the virtual phone can have, as their own files in ``runtimes`` say.
 
-``lite`` is what ``mobilelab phone fetch`` brings: torch 2.1.0, the release of the last published
-Android and iOS packages. The others are fetched beside it and share its Python. ``executorch`` is
-the newest version whose torch runs on a Cortex-A53; it is older than the ExecuTorch of this
-computer, so the tests ask whether it reads what this computer writes. Its XNNPACK takes dot
-product instructions for granted in int8 (it stops at an SDOT), so an int8 ``.pte`` wants a core
-that has them. ``litert`` is the version of this computer. It reads ``/proc/cpuinfo``, and crashes
-where that describes an x86 processor, which the phone's does not.
+The first is what ``mobilelab phone fetch`` brings: torch 2.1.0, the release of the last published
+Android and iOS packages, with its lite interpreter. The others are fetched beside it and share its
+Python.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from mobilelab import runtimes
 from mobilelab.phone.errors import PhoneError
+from mobilelab.runtimes.elsewhere import OnPhone
+
+#: The phone's own runtime.
+OWN = "lite"
 
 
-@dataclass(frozen=True)
-class Software:
-    """A runtime on the phone."""
-
-    name: str
-    title: str
-    """Name and version, as messages say it."""
-    suffix: str
-    """Ending of the files that it loads."""
+def known() -> dict[str, OnPhone]:
+    """All of them by name, the phone's own first."""
+    found = {kind.on_phone.name: kind.on_phone for kind in runtimes.kinds() if kind.on_phone}
+    return {OWN: found.pop(OWN), **found}
 
 
-LITE = Software("lite", "torch 2.1.0", ".ptl")
-EXECUTORCH = Software("executorch", "ExecuTorch 1.0.1", ".pte")
-LITERT = Software("litert", "LiteRT 2.3.0", ".tflite")
-SOFTWARE: dict[str, Software] = {one.name: one for one in (LITE, EXECUTORCH, LITERT)}
+def suffix(name: str) -> str:
+    """Ending of the files that a runtime loads."""
+    return next(
+        kind.suffix for kind in runtimes.kinds() if kind.on_phone and kind.on_phone.name == name
+    )
 
 
-def named(name: str) -> Software:
+def named(name: str) -> OnPhone:
     """The runtime of that name.
 
     Raises:
         PhoneError: if there is none.
     """
-    if name not in SOFTWARE:
+    if name not in known():
         raise PhoneError(
-            f"The virtual phone has no runtime called {name!r}; choose {', '.join(SOFTWARE)}."
+            f"The virtual phone has no runtime called {name!r}; choose {', '.join(known())}."
         )
-    return SOFTWARE[name]
+    return known()[name]
 
 
-def for_file(suffix: str) -> Software:
-    """The runtime that loads files with this ending; the lite interpreter for any other."""
-    return next((one for one in SOFTWARE.values() if one.suffix == suffix), LITE)
+def for_file(ending: str) -> OnPhone:
+    """The runtime that loads files with this ending; the phone's own where nobody knows it.
+
+    Raises:
+        PhoneError: for files of a runtime that the phone does not have.
+    """
+    found = next((kind for kind in runtimes.kinds() if kind.suffix == ending), None)
+    if found is None or not found.on_phones:
+        return named(OWN)  # which says what is wrong with the file
+    if found.on_phone is None:
+        able = ", ".join(map(suffix, known()))
+        raise PhoneError(
+            f"The virtual phone has no {found.runtime}, which a {ending} needs; it loads {able}."
+        )
+    return found.on_phone

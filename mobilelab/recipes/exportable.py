@@ -18,7 +18,7 @@ from mobilelab import measure
 from mobilelab.core.errors import ExportError, MobileLabError, ModelWarning, ShapeError
 from mobilelab.core.signature import Example
 from mobilelab.core.trees import identical, is_plain, leaves, own
-from mobilelab.measure.running import stateless
+from mobilelab.measure.state import stateless
 from mobilelab.runtimes.libraries import first_line, quiet
 
 

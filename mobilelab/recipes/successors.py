@@ -214,11 +214,11 @@ def _executorch_qat(model: TinyMobileNet, data: Dataset, seed: int = 0) -> bytes
 SUCCESSORS: tuple[Variant, ...] = (
     Variant(
         "et-portable", "float32, ExecuTorch without a delegate", "08", ".pte",
-        lambda m, d, s: to_executorch(m, d.test.images[:1], delegate=False),
+        lambda m, d, s: to_executorch(m, d.test.images[:1], delegate=False), lossless=True,
     ),
     Variant(
         "et-fp32", "float32, ExecuTorch with XNNPACK", "08", ".pte",
-        lambda m, d, s: to_executorch(m, d.test.images[:1]),
+        lambda m, d, s: to_executorch(m, d.test.images[:1]), lossless=True,
     ),
     Variant(
         "et-int8", "int8 after training, ExecuTorch with XNNPACK", "08", ".pte", _executorch_int8,
@@ -227,7 +227,7 @@ SUCCESSORS: tuple[Variant, ...] = (
         "et-qat", "int8 with training, ExecuTorch with XNNPACK", "08", ".pte", _executorch_qat,
         trains=True,
     ),
-    Variant("litert-fp32", "float32, LiteRT", "09", ".tflite", _litert),
+    Variant("litert-fp32", "float32, LiteRT", "09", ".tflite", _litert, lossless=True),
     Variant(
         "litert-int8", "int8 after training, LiteRT", "09", ".tflite",
         lambda m, d, s: quantize_litert(_litert(m, d, s), d.calibration.images.split(1)),

@@ -24,6 +24,7 @@ from mobilelab.recipes import training
 from mobilelab.recipes.memo import once
 from mobilelab.recipes.pruning import prune_channels
 from mobilelab.recipes.quantization import quantize_aware, quantize_static, to_int8
+from mobilelab.recipes.snippets import CELLS, WAY_ON
 
 #: Name of the float model among the timings of :func:`measure_all`; no variant is called so.
 FLOAT = "the float model"
@@ -45,6 +46,16 @@ class Variant:
     """Whether it only rewrites float arithmetic, so that the answers have to be the same."""
     trains: bool = False
     """Whether the recipe trains, which takes a while and ends a little differently on each host."""
+
+    @property
+    def runtime(self) -> type[runtimes.Session]:
+        """What reads, and writes, its files."""
+        return runtimes.kind(self.suffix)
+
+    @property
+    def snippet(self) -> str:
+        """The cell that builds it in raw calls, which the tests run and compare with the recipe."""
+        return {**CELLS, **WAY_ON}[self.name]
 
 
 @dataclass(frozen=True)
@@ -112,7 +123,7 @@ class ChannelsLast(nn.Module):
 # --- the walk -----------------------------------------------------------------------------
 
 WALK: tuple[Variant, ...] = (
-    Variant("eager", "float32, eager PyTorch", "01", ".state_dict", lambda m, d, s: m),
+    Variant("eager", "float32, eager PyTorch", "01", ".state_dict", lambda m, d, s: m, True),
     Variant("scripted", "float32, TorchScript", "02", ".pt", lambda m, d, s: script(m), True),
     Variant("frozen", "float32, frozen", "02", ".pt", lambda m, d, s: freeze(m), True),
     Variant(
@@ -175,7 +186,7 @@ def named(*names: str) -> tuple[Variant, ...]:
 
 
 def write(made: nn.Module | bytes, path: Path) -> None:
-    """Save what a recipe made, in the way that the ending of the file asks for.
+    """Save what a recipe made, in the way of the runtime that reads it.
 
     Raises:
         MobileLabError: if the file cannot be written.
@@ -184,12 +195,8 @@ def write(made: nn.Module | bytes, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(made, bytes):
             path.write_bytes(made)
-        elif path.suffix == ".ptl":
-            cast(torch.jit.ScriptModule, made)._save_for_lite_interpreter(str(path))
-        elif path.suffix == ".pt":
-            cast(torch.jit.ScriptModule, made).save(str(path))
         else:
-            torch.save(made.state_dict(), path)
+            runtimes.kind(path).save(made, path)
     except (OSError, RuntimeError) as error:
         raise MobileLabError(
             f"Could not write {path.name} into {path.parent} ({str(error).splitlines()[0]}); "

@@ -15,7 +15,7 @@ from mobilelab.core.errors import ModelFileError
 from mobilelab.runtimes.base import Session
 from mobilelab.runtimes.libraries import quiet
 
-__all__ = ["Session", "kind", "known", "load", "quiet"]
+__all__ = ["Session", "kind", "kinds", "known", "load", "on_phones", "quiet"]
 
 
 def known() -> tuple[str, ...]:
@@ -35,6 +35,16 @@ def kind(path: str | Path) -> type[Session]:
             f"No runtime is known for {Path(path).name}; the endings are {', '.join(known())}."
         )
     return found
+
+
+def kinds() -> tuple[type[Session], ...]:
+    """The classes of all runtimes, in the order of :func:`known`. Imports no runtime."""
+    return tuple(map(kind, known()))
+
+
+def on_phones(file: str | Path) -> bool:
+    """Whether a phone can load files of this ending; not, if no runtime is known for it."""
+    return any(Path(file).suffix == found.suffix and found.on_phones for found in kinds())
 
 
 @cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,34 +13,8 @@ from torch import Tensor
 from mobilelab.core.errors import ModelFileError, ShapeError
 from mobilelab.core.signature import Example, Port, Signature, described, dtype_name
 from mobilelab.core.trees import Tree, join, leaves, own
-
-
-@dataclass(frozen=True)
-class Inside:
-    """What a model file holds, in the same words for every runtime."""
-
-    runtime: str
-    version: str
-    """Version of the file's format."""
-    operators: dict[str, int]
-    """Operators that the runtime itself runs, name to number of uses, most used first."""
-    delegates: dict[str, dict[str, int]]
-    """Libraries that parts of the network were handed to, name to the operators in those parts."""
-    dtypes: dict[str, int] = field(default_factory=dict)
-    """Element type of the weights to their number of bytes, most bytes first."""
-
-    def __str__(self) -> str:
-        """A few lines for a reader."""
-
-        def listed(counts: dict[str, int]) -> str:
-            return ", ".join(f"{n} {name}" for name, n in counts.items()) or "nothing"
-
-        lines = [f"{self.runtime}, format {self.version}", f"  by itself: {listed(self.operators)}"]
-        lines += [f"  {name}: {listed(ops)}" for name, ops in self.delegates.items()]
-        if self.dtypes:
-            sizes = ", ".join(f"{name} {size / 1000:.0f} kB" for name, size in self.dtypes.items())
-            lines.append(f"  weights: {sizes}")
-        return "\n".join(lines)
+from mobilelab.runtimes.elsewhere import InApp, OnPhone
+from mobilelab.runtimes.inside import Inside
 
 
 class Session(ABC):
@@ -62,6 +35,10 @@ class Session(ABC):
     suffix: ClassVar[str]
     #: Whether a phone can load its files.
     on_phones: ClassVar[bool] = True
+    #: What it is on the virtual phone; ``None`` if the phone does not have it.
+    on_phone: ClassVar[OnPhone | None] = None
+    #: What it is in the ready-made apps; ``None`` if there is no template for it.
+    in_app: ClassVar[InApp | None] = None
 
     def __init__(self, path: str | Path, threads: int = 1) -> None:
         self.path = Path(path)
@@ -79,6 +56,25 @@ class Session(ABC):
             MissingRuntimeError: if it is not installed.
         """
         return
+
+    @classmethod
+    def title(cls) -> str:
+        """What answers, with its version; the runtime has to be installed."""
+        return cls.runtime
+
+    @classmethod
+    def check(cls, path: Path) -> object:
+        """Refuse what is not a complete file of this kind, without the runtime.
+
+        Raises:
+            ModelFileError: missing, empty, or whatever else the kind of file tells.
+        """
+        return content(path, cls.suffix)
+
+    @classmethod
+    def save(cls, made: Any, path: Path) -> None:
+        """Write what an exporter made into a file: its bytes, if the runtime has no own way."""
+        path.write_bytes(made)
 
     @abstractmethod
     def _load(self) -> None:
@@ -100,6 +96,16 @@ class Session(ABC):
     @abstractmethod
     def inspect(self) -> Inside:
         """Look into the file without running it."""
+
+    @property
+    def input_channels(self) -> int | None:
+        """Channels that the file wants of an image and does not check; ``None`` if unknown."""
+        return None
+
+    @classmethod
+    def operator_list(cls, path: Path) -> tuple[str, ...]:
+        """Operators that a build of the runtime for one file needs; empty if there is no such."""
+        return ()
 
     @property
     def state(self) -> tuple[str, ...]:
@@ -153,10 +159,10 @@ class Session(ABC):
         found = [self._as_typed(port, leaf) for port, leaf in zip(ports, found, strict=True)]
         if all(self._takes(port, leaf) for port, leaf in zip(ports, found, strict=True)):
             return self._call(Example(tuple(own(found))))
-        size = self._batch(signature, found)
-        parts = zip(*(leaf.split(size) for leaf in found), strict=True)
+        count = self._one_by_one(signature, found)
+        parts = zip(*(leaf.split(1) for leaf in found), strict=True)
         trees = [self._call(Example(tuple(own(part)))) for part in parts]
-        return join(trees, [size] * len(trees))
+        return join(trees, [1] * count)
 
     def __call__(self, *inputs: Tree, **named: Tree) -> Any:
         """As :meth:`predict`, which a runtime may have its own way of doing."""
@@ -205,8 +211,8 @@ class Session(ABC):
     def _has_many(self) -> bool:
         return self.signature is not None and len(self.signature.inputs) > 1
 
-    def _batch(self, signature: Signature, found: Sequence[Tensor]) -> int:
-        """How many examples one call takes, if the inputs can be split into such calls."""
+    def _one_by_one(self, signature: Signature, found: Sequence[Tensor]) -> int:
+        """How many examples there are for a file that takes one at a time."""
         ports = signature.inputs
         for port, leaf in zip(ports, found, strict=True):
             one = port.shape[0] if port.shape else None
@@ -220,16 +226,20 @@ class Session(ABC):
                     f"{self.path.name} takes the shape {_free_batch(port)}{kind}, not "
                     f"{tuple(leaf.shape)}; prepare the input as in training."
                 )
-        sizes = {port.shape[0] for port in ports if port.shape and port.shape[0]}
-        counts = {len(leaf) for leaf in found}
-        (size, *other), (count, *others) = sizes, counts
-        if other or others or not count or count % size:
+        given = described({str(i): leaf for i, leaf in enumerate(found)})
+        if any(port.shape and port.shape[0] != 1 for port in ports):
             raise ShapeError(
-                f"{self.path.name} takes {signature.inputs_text} at a time, and "
-                f"{described({str(i): leaf for i, leaf in enumerate(found)})} cannot be divided "
-                "into such batches."
+                f"{self.path.name} takes {signature.inputs_text} at a time, and got {given}; it "
+                "does not say whether its first axis holds examples or steps, so nothing was cut: "
+                "call it with that shape, one part after the other."
             )
-        return size
+        counts = {len(leaf) for leaf in found}
+        if len(counts) > 1 or 0 in counts:
+            raise ShapeError(
+                f"{self.path.name} takes {signature.inputs_text} at a time, and {given} cannot be "
+                "divided into such batches."
+            )
+        return counts.pop()
 
 
 def _mark(path: Path) -> tuple[int, int]:

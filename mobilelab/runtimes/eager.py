@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,6 +21,16 @@ class EagerSession(Session):
     runtime = "PyTorch"
     suffix = ".state_dict"
     on_phones = False
+
+    @classmethod
+    def title(cls) -> str:
+        """This torch."""
+        return f"torch {torch.__version__}"
+
+    @classmethod
+    def save(cls, made: Any, path: Path) -> None:
+        """Write a module's weights (chapter 01)."""
+        torch.save(made.state_dict(), path)
 
     def _load(self) -> None:
         content(self.path, ".state_dict")

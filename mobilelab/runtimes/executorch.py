@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from mobilelab.core.errors import MeasureError, ModelFileError, ShapeError
 from mobilelab.core.signature import Example, Port, Signature, described
 from mobilelab.core.trees import Tree
 from mobilelab.runtimes.base import Inside, Session, content
+from mobilelab.runtimes.elsewhere import InApp, OnPhone
 from mobilelab.runtimes.libraries import imported, quiet
 
 _WIDTHS = {"fp32": 4, "fp16": 2, "qint8": 1, "qcint8": 1, "qint32": 4, "qcint32": 4}
@@ -91,6 +93,20 @@ class ExecuTorchSession(Session):
 
     runtime = "ExecuTorch"
     suffix = ".pte"
+    # The newest version whose torch runs on a Cortex-A53, and older than this computer's: the tests
+    # ask whether it reads what is written here. Its XNNPACK stops at an SDOT in int8.
+    on_phone = OnPhone("executorch", "ExecuTorch 1.0.1", exact_int8=False)
+    in_app = InApp("executorch", "org.pytorch:executorch-android:1.3.1", ios="swiftpm-1.3.1")
+
+    @classmethod
+    def title(cls) -> str:
+        """The installed version."""
+        return f"{cls.runtime} {version('executorch')}"
+
+    @classmethod
+    def check(cls, path: Path) -> object:
+        """As :func:`check`."""
+        return check(path)
 
     @classmethod
     def prepare(cls) -> None:

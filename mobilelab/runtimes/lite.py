@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.jit.mobile
@@ -26,6 +26,8 @@ from mobilelab.core.threads import POOL_SIZE, POOL_THREADS
 from mobilelab.core.trees import Tree
 from mobilelab.runtimes.arguments import Argument, check_inputs
 from mobilelab.runtimes.base import Inside, Session
+from mobilelab.runtimes.channels import input_channels
+from mobilelab.runtimes.elsewhere import InApp, OnPhone
 from mobilelab.runtimes.libraries import first_line
 from mobilelab.runtimes.storages import forward_arguments, stored_dtypes
 from mobilelab.runtimes.torchscript import refused, written
@@ -190,6 +192,23 @@ class LiteSession(Session):
 
     runtime = "lite interpreter"
     suffix = ".ptl"
+    on_phone = OnPhone("lite", "torch 2.1.0")
+    in_app = InApp("lite", "org.pytorch:pytorch_android_lite:2.1.0")  # the last (pytorch#154449)
+
+    @classmethod
+    def title(cls) -> str:
+        """The interpreter of this torch."""
+        return f"{cls.runtime} of torch {torch.__version__}"
+
+    @classmethod
+    def check(cls, path: Path) -> object:
+        """As :func:`check`."""
+        return check(path)
+
+    @classmethod
+    def save(cls, made: Any, path: Path) -> None:
+        """Write a script module with its bytecode (chapter 05)."""
+        made._save_for_lite_interpreter(str(path))
 
     def _load(self) -> None:
         if self.threads != POOL_SIZE:
@@ -202,6 +221,16 @@ class LiteSession(Session):
     @property
     def signature(self) -> None:
         """A ``.ptl`` does not say types or shapes."""
+
+    @property
+    def input_channels(self) -> int | None:
+        """From the TorchScript in it."""
+        return input_channels(self.path)
+
+    @classmethod
+    def operator_list(cls, path: Path) -> tuple[str, ...]:
+        """What a selective build compiles."""
+        return inspect(path).operators
 
     @cached_property
     def state(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from mobilelab.core.errors import ModelFileError, ShapeError
 from mobilelab.core.signature import Example, Port, Signature, described
 from mobilelab.core.trees import Tree, natural
 from mobilelab.runtimes.base import Inside, Session, content
+from mobilelab.runtimes.elsewhere import OnPhone
 from mobilelab.runtimes.libraries import first_line, imported, quiet
 
 #: Entry of the interpreter's list that stands for a part handed to a delegate.
@@ -52,6 +54,17 @@ class LiteRTSession(Session):
 
     runtime = "LiteRT"
     suffix = ".tflite"
+    on_phone = OnPhone("litert", "LiteRT 2.3.0")
+
+    @classmethod
+    def title(cls) -> str:
+        """The installed version."""
+        return f"{cls.runtime} {version('ai-edge-litert')}"
+
+    @classmethod
+    def check(cls, path: Path) -> object:
+        """As :func:`check`."""
+        return check(path)
 
     @classmethod
     def prepare(cls) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,6 +15,7 @@ from mobilelab.core.signature import Example, described, dtype_name
 from mobilelab.core.trees import Tree
 from mobilelab.runtimes.arguments import Argument, check_inputs
 from mobilelab.runtimes.base import Inside, Session, content
+from mobilelab.runtimes.channels import input_channels
 from mobilelab.runtimes.libraries import first_line
 
 #: Operators whose result is a view of their first argument.
@@ -30,6 +33,16 @@ class TorchScriptSession(Session):
     runtime = "TorchScript"
     suffix = ".pt"
     on_phones = False
+
+    @classmethod
+    def title(cls) -> str:
+        """This torch."""
+        return f"torch {torch.__version__}"
+
+    @classmethod
+    def save(cls, made: Any, path: Path) -> None:
+        """Write a script module (chapter 02)."""
+        made.save(str(path))
 
     def _load(self) -> None:
         content(self.path, ".pt")
@@ -51,6 +64,11 @@ class TorchScriptSession(Session):
             Argument(it.name, it.type.annotation_str, not it.has_default_value())
             for it in self.module.forward.schema.arguments[1:]  # the first is the module itself
         )
+
+    @property
+    def input_channels(self) -> int | None:
+        """From its first convolution."""
+        return input_channels(self.path)
 
     @cached_property
     def state(self) -> tuple[str, ...]:

@@ -30,6 +30,9 @@ def guess(answers: Tree) -> Task:
     Scores of shape ``(n, classes)`` with two classes or more are a classification; one column, or
     one number each, between 0 and 1 are probabilities; everything else are numbers, and what is
     no number but a count (integers, booleans) has to be equal.
+
+    >>> guess(torch.tensor([[0.1, 2.0, 0.3]])), guess(torch.tensor([[0.9]]))
+    (Classification(output='', axis=1), Binary(threshold=0.5, output=''))
     """
     found = [list(leaves(tree).values()) for tree in each(answers)]
     if found and all(len(one) == 1 and one[0].is_floating_point() for one in found):

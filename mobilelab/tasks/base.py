@@ -28,6 +28,9 @@ class Bounds:
             course's networks 0.02 to 0.1, half of the channels and an epoch of training 0.32;
             a preprocessing step that was lost costs 0.47.
         agree: share of decisions, 0 to 1, that have to be equal for it.
+
+    >>> Bounds(close=0.1)
+    Bounds(same=0.0001, close=0.1, agree=0.97)
     """
 
     same: float = 1e-4
@@ -47,6 +50,17 @@ class Task(ABC):
 
     Answers are a tree whose leaves have the examples on their first axis, or an
     :class:`~mobilelab.core.trees.Answers` list with a tree for each example.
+
+    A task of one's own says what is decided, and how good that is:
+
+    >>> class Parity(Task):
+    ...     metric = Quantity("right", "%")
+    ...     def decide(self, answers):
+    ...         return leaf_of(answers, "").round() % 2
+    ...     def score(self, answers, targets):
+    ...         return (self.decide(answers) == targets).double().mean().item()
+    >>> Parity().agree(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.1, 2.2, 4.0]))
+    (0.6666666666666666, 3)
     """
 
     metric: ClassVar[Quantity]
@@ -91,7 +105,11 @@ class Task(ABC):
 
 
 def each(answers: Tree) -> list[Tree]:
-    """The trees of an :class:`Answers` list; any other tree is one."""
+    """The trees of an :class:`Answers` list; any other tree is one.
+
+    >>> len(each(Answers([torch.zeros(1), torch.ones(1)]))), len(each(torch.zeros(2)))
+    (2, 1)
+    """
     return list(answers) if isinstance(answers, Answers) else [answers]
 
 
@@ -100,6 +118,9 @@ def leaf_of(answers: Tree, name: str) -> Tensor:
 
     Raises:
         StructureError: if there is no such leaf, or more than one where none was named.
+
+    >>> leaf_of({"scores": torch.ones(1), "boxes": torch.zeros(4)}, "scores")
+    tensor([1.])
     """
     found = leaves(answers)
     if name in found:

@@ -18,7 +18,11 @@ from mobilelab.tasks.pictures import Detection
 
 
 def centres(grid: int, stride: int) -> Tensor:
-    """Where a grid's cells lie, in pixels of the square: x, y of each, ``(grid * grid, 2)``."""
+    """Where a grid's cells lie, in pixels of the square: x, y of each, ``(grid * grid, 2)``.
+
+    >>> centres(grid=2, stride=8).tolist()
+    [[4.0, 4.0], [12.0, 4.0], [4.0, 12.0], [12.0, 12.0]]
+    """
     along = (torch.arange(grid) + 0.5) * stride
     y, x = torch.meshgrid(along, along, indexing="ij")
     return torch.stack([x.flatten(), y.flatten()], 1)
@@ -37,6 +41,9 @@ def decode(raw: Tensor, stride: int) -> Tensor:
 
     Raises:
         ShapeError: if ``raw`` has another shape.
+
+    >>> decode(torch.zeros(1, 4, 1, 1), stride=8)  # e to the 0 is one stride to each side
+    tensor([[[-4., -4., 12., 12.]]])
     """
     if raw.ndim != 4 or raw.shape[1] != 4 or raw.shape[2] != raw.shape[3]:
         raise ShapeError(f"Raw boxes have the shape (n, 4, grid, grid), not {tuple(raw.shape)}.")
@@ -55,6 +62,10 @@ def nms(boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
         boxes: ``(k, 4)``: x0, y0, x1, y1.
         scores: ``(k,)``.
         iou: a box is dropped if it overlaps a better one by more than this intersection over union.
+
+    >>> boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 11, 11], [50, 50, 60, 60]])
+    >>> nms(boxes, torch.tensor([0.8, 0.9, 0.7]), iou=0.5)
+    tensor([1, 2])
     """
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     corner = boxes[:, None, :2].maximum(boxes[:, :2]), boxes[:, None, 2:].minimum(boxes[:, 2:])
@@ -69,7 +80,12 @@ def nms(boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Chooser:
-    """From raw outputs to boxes: decode, drop what scores low, suppress class by class."""
+    """From raw outputs to boxes: decode, drop what scores low, suppress class by class.
+
+    >>> logits, raw = torch.tensor([[[[2.0]], [[-9.0]]]]), torch.zeros(1, 4, 1, 1)
+    >>> Chooser()(logits, raw)[0]["labels"]  # two classes, one cell
+    tensor([0])
+    """
 
     stride: int = 8
     least: float = 0.05
@@ -123,6 +139,12 @@ class RawDetection(Detection):
     Args:
         chooser: how boxes are chosen. Precision is computed from all that it chooses; two models
             are compared by the boxes with a score of ``least`` or more, which an app shows.
+
+    >>> logits, raw = torch.full((1, 1, 2, 2), -9.0), torch.zeros(1, 4, 2, 2)
+    >>> logits[0, 0, 1, 0] = 2.0  # one class, and something in one of four cells
+    >>> (found,) = RawDetection().decide((logits, raw))
+    >>> found["labels"], found["boxes"].shape
+    (tensor([0]), torch.Size([1, 4]))
     """
 
     chooser: Chooser = Chooser()

@@ -22,6 +22,10 @@ class Classification(Task):
     Args:
         output: path of the scores; empty where they are the only leaf.
         axis: where the classes are.
+
+    >>> scores = torch.tensor([[0.1, 2.0, 0.3], [5.0, 1.0, 1.0]])
+    >>> Classification().decide(scores), Classification().score(scores, torch.tensor([1, 2]))
+    (tensor([1, 0]), 0.5)
     """
 
     output: str = ""
@@ -64,6 +68,9 @@ class Binary(Task):
     Args:
         threshold: a score above it means yes. For logits that is 0.
         output: path of the scores.
+
+    >>> Binary(threshold=0.0).decide(torch.tensor([[3.2, -1.0]]))  # logits of two labels
+    tensor([[1, 0]])
     """
 
     threshold: float = 0.5
@@ -95,6 +102,9 @@ class Regression(Task):
             each index of the second and of the last axis has a deviation of its own, from 20
             numbers on. What differs by rounding only (``bounds.same``) agrees as well.
         output: path of the numbers; empty: all leaves.
+
+    >>> Regression().score(torch.tensor([1.0, 2.0]), torch.tensor([1.5, 2.5]))
+    0.5
     """
 
     tolerance: float = 0.05
@@ -191,6 +201,9 @@ class Embedding(Task):
     Args:
         least: two vectors agree if their cosine is at least this.
         output: path of the vectors, shape ``(n, size)``.
+
+    >>> Embedding().agree(torch.tensor([[3.0, 4.0]]), torch.tensor([[0.6, 0.8]]))
+    (1.0, 1)
     """
 
     least: float = 0.99

@@ -25,6 +25,10 @@ class Segmentation(Task):
         classes: how many there are.
         output: path of the scores, shape ``(n, classes, h, w)``.
         ignored: number in the targets that stands for pixels without a label, which do not count.
+
+    >>> scores = torch.tensor([[[[2.0, 0.0]], [[1.0, 3.0]]]])  # one picture of 1 x 2 pixels
+    >>> Segmentation(2).decide(scores), Segmentation(2).score(scores, torch.tensor([[[0, 0]]]))
+    (tensor([[[0, 1]]]), 0.25)
     """
 
     classes: int
@@ -83,6 +87,12 @@ class Detection(Task):
         scores: path of the scores, shape ``(k,)``.
         labels: path of the class numbers, shape ``(k,)``; empty where there is one class.
         bounds: how many boxes have to have a partner.
+
+    >>> ours = {"boxes": torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30]]),
+    ...         "scores": torch.tensor([0.9, 0.8]), "labels": torch.tensor([1, 2])}
+    >>> theirs = {name: leaf.flip(0) for name, leaf in ours.items()}  # in another order
+    >>> Detection().agree(ours, theirs)
+    (1.0, 2)
     """
 
     iou: float = 0.5
@@ -211,6 +221,9 @@ class ImageToImage(Task):
     Args:
         peak: the largest value that a picture can have, 1 or 255.
         output: path of the picture.
+
+    >>> ImageToImage().agree(torch.tensor([0.5, 0.5]), torch.tensor([0.51, 0.6]))
+    (0.5, 2)
     """
 
     peak: float = 1.0

@@ -26,6 +26,10 @@ class Speech(Task):
         letters: one for each class; the one at ``blank`` is never read.
         blank: class number of the blank.
         output: path of the scores, shape ``(n, steps, classes)``.
+
+    >>> steps = torch.eye(3)[[1, 1, 0, 2, 2, 0, 2]][None]  # a a blank b b blank b
+    >>> Speech("-ab").decide(steps)
+    ['abb']
     """
 
     letters: str
@@ -71,6 +75,10 @@ class Tagging(Task):
     Args:
         outside: label of a token that belongs to nothing; it does not count in the metric.
         output: path of the scores, shape ``(n, tokens, labels)``.
+
+    >>> scores = torch.eye(3)[[0, 2, 2]][None]
+    >>> Tagging().decide(scores), Tagging().score(scores, torch.tensor([[0, 2, 1]]))
+    (tensor([[0, 2, 2]]), 0.5)
     """
 
     outside: int = 0
@@ -99,6 +107,10 @@ class Extraction(Task):
     Args:
         start: path of the starts' scores, shape ``(n, tokens)``.
         end: path of the ends' scores, the same shape.
+
+    >>> found = {"start_logits": torch.eye(4)[[1]], "end_logits": torch.eye(4)[[2]]}
+    >>> Extraction().decide(found)
+    [(1, 2)]
     """
 
     start: str = "start_logits"
@@ -137,6 +149,9 @@ class Sequences(Task):
         end: number of the token that ends a sentence; what follows is not read.
         words: text of each token, for the metric's chrF.
         output: path of the numbers, shape ``(n, tokens)``, or of scores ``(n, tokens, words)``.
+
+    >>> Sequences(end=0).decide(torch.tensor([[4, 7, 0, 9], [5, 0, 0, 0]]))
+    [[4, 7], [5]]
     """
 
     end: int

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from torch import Tensor
 
+from mobilelab import runtimes
 from mobilelab.course.plots.labels import names_beside
 from mobilelab.course.plots.style import (
     BLUE,
@@ -180,8 +182,9 @@ def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture
     """File size against latency, with the budget shaded.
 
     Color and shape say whether a variant answers as the float model does; a filled marker is a
-    ``.ptl``, an open one a file that only the full PyTorch can run. The bar through a marker is
-    the middle half of its times. Beside it stand name and accuracy; marks that touch share a label.
+    file for phones, an open one a file that only the full PyTorch can run. The bar through a
+    marker is the middle half of its times. Beside it stand name and accuracy; marks that touch
+    share a label.
     """
     fig = figure(8.5, 4.8)
     ax = fig.subplots()
@@ -201,8 +204,8 @@ def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture
         ax.errorbar(
             record.file_kb, record.median_ms, yerr=record.iqr_ms / 2, ms=9, color=color,
             fmt="X" if record.verdict == "DIFFERENT" else "o",
-            mfc=color if record.file.endswith(".ptl") else "white", mew=1.5,
-            zorder=3 if record.file.endswith(".ptl") else 2,
+            mfc=color if runtimes.on_phones(record.file) else "white", mew=1.5,
+            zorder=3 if runtimes.on_phones(record.file) else 2,
         )  # fmt: skip
         text = f"{record.variant}  {quality(record.metric).of(record, missing='')}"
         labels.append((record.file_kb, record.median_ms, text))
@@ -212,7 +215,9 @@ def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture
         if any(record.verdict == verdict for record in records):
             marker = "X" if verdict == "DIFFERENT" else "o"
             ax.plot([], [], marker, color=color, label=_VERDICT_WORDS[verdict])
-    ax.plot([], [], "o", mfc="white", color=GREY, label="open: not a .ptl")
+    endings = sorted({Path(r.file).suffix for r in records if runtimes.on_phones(r.file)})
+    what = f"not a {' or '.join(endings)}" if endings else "for no phone"
+    ax.plot([], [], "o", mfc="white", color=GREY, label=f"open: {what}")
     fig.legend(loc="outside lower center", ncols=4, fontsize=8.5, frameon=False)
     ax.set(xlabel=SIZE.heading, ylabel=f"{LATENCY.heading}, 1 thread, this host")
     ax.grid(alpha=0.3)

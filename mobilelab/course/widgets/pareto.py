@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 from mobilelab import runtimes
-from mobilelab.core.errors import MobileLabError
 from mobilelab.measure import Record
 from mobilelab.measure.quantities import Axis
 
@@ -39,14 +38,6 @@ def pareto(records: Sequence[Record], x: Axis, y: Axis, everything: bool = False
         r for r in records if r.verdict != "DIFFERENT" and math.inf not in (cost(r, x), cost(r, y))
     ]
     if not everything:
-        able = [r for r in able if loads_on_a_phone(r.file)] or able
+        able = [r for r in able if runtimes.on_phones(r.file)] or able
     front = [record for record in able if not any(beats(other, record) for other in able)]
     return sorted(front, key=lambda r: (cost(r, x), cost(r, y)))
-
-
-def loads_on_a_phone(file: str) -> bool:
-    """Whether a phone's runtime takes files of this ending."""
-    try:
-        return runtimes.kind(file).on_phones
-    except MobileLabError:
-        return False

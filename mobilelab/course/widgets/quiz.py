@@ -76,7 +76,9 @@ class QuestionBox(w.VBox):
             self.standing.value = f"<span role='alert'>{html.escape(str(error))}</span>"
         except Exception as error:
             self.errors.append(error)
-            self.why.value = f"<div role='alert'>{type(error).__name__}: {error}</div>"
+            self.why.value = (
+                f"<div role='alert'>{type(error).__name__}: {html.escape(str(error))}</div>"
+            )
             raise
 
 

@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mobilelab.course.widgets.pareto import loads_on_a_phone, pareto
+from mobilelab import runtimes
+from mobilelab.course.widgets.pareto import pareto
 from mobilelab.measure import Record
 from mobilelab.measure.quantities import Axis
 from mobilelab.measure.report import Budget, Results
@@ -84,7 +85,7 @@ def _record(record: Record, axes: Mapping[str, Axis], cells: Sequence[str]) -> d
         "float_ms": record.float_ms,
         "accuracy": _finite(record.accuracy),
         "different": record.verdict == "DIFFERENT",
-        "phone": loads_on_a_phone(record.file),
+        "phone": runtimes.on_phones(record.file),
         "text": describe(record),
         "cells": list(cells),
         "axes": {

@@ -27,6 +27,9 @@ struct NamedTensor: Decodable {
 typealias Run = ([NamedTensor]) throws -> [NamedTensor]
 
 extension Data {
+    /// float32, little-endian: the order of every iPhone.
+    var floats: [Float] { elements(of: Float.self) }
+
     func elements<T>(of type: T.Type) -> [T] {
         withUnsafeBytes { bytes in
             (0..<count / MemoryLayout<T>.size).map {

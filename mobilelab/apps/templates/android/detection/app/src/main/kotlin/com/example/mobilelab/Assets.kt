@@ -1,7 +1,5 @@
 package com.example.mobilelab
 
-import java.nio.ByteBuffer
-import java.nio.ByteOrder
 import java.util.Base64
 import org.json.JSONArray
 import org.json.JSONObject
@@ -54,19 +52,8 @@ fun readExpected(json: String): Expected {
     )
 }
 
-fun readLabels(text: String): List<String> = text.lines().filter { it.isNotBlank() }
-
 /** Five numbers for each box: x0, y0, x1, y1 and the score. */
 private fun boxes(numbers: FloatArray, labels: JSONArray) = List(labels.length()) { i ->
     val (x0, y0, x1, y1, score) = numbers.slice(5 * i until 5 * i + 5)
     Box(x0, y0, x1, y1, score, labels.getInt(i))
-}
-
-private fun floats(array: JSONArray) =
-    FloatArray(array.length()) { array.getDouble(it).toFloat() }
-
-/** float32, little-endian, base64. */
-private fun floats(base64: String): FloatArray {
-    val bytes = ByteBuffer.wrap(Base64.getDecoder().decode(base64)).order(ByteOrder.LITTLE_ENDIAN)
-    return FloatArray(bytes.remaining() / 4) { bytes.getFloat() }
 }

@@ -1,9 +1,6 @@
 package com.example.mobilelab
 
-import java.nio.ByteBuffer
-import java.nio.ByteOrder
 import java.util.Base64
-import org.json.JSONArray
 import org.json.JSONObject
 
 /** The files that Python put beside the model, read from their text. */
@@ -38,15 +35,4 @@ fun readExpected(json: String): Expected {
             )
         },
     )
-}
-
-fun readLabels(text: String): List<String> = text.lines().filter { it.isNotBlank() }
-
-private fun floats(array: JSONArray) =
-    FloatArray(array.length()) { array.getDouble(it).toFloat() }
-
-/** float32, little-endian, base64. */
-private fun floats(base64: String): FloatArray {
-    val bytes = ByteBuffer.wrap(Base64.getDecoder().decode(base64)).order(ByteOrder.LITTLE_ENDIAN)
-    return FloatArray(bytes.remaining() / 4) { bytes.getFloat() }
 }

@@ -1,79 +1,20 @@
 package com.example.mobilelab
 
-import android.app.Activity
-import android.graphics.Color
-import android.os.Bundle
-import android.widget.LinearLayout
-import android.widget.ScrollView
-import android.widget.TextView
-import kotlin.concurrent.thread
-
 /** The only screen: do the bundled examples give on this phone what they gave in Python? */
-class MainActivity : Activity() {
-    private lateinit var verdict: TextView
-    private lateinit var details: TextView
-
-    override fun onCreate(savedInstanceState: Bundle?) {
-        super.onCreate(savedInstanceState)
-        verdict = TextView(this).apply { textSize = 28f }
-        details = TextView(this).apply { textSize = 16f }
-        val column = LinearLayout(this).apply {
-            orientation = LinearLayout.VERTICAL
-            setPadding(48, 48, 48, 48)
-            addView(verdict)
-            addView(details)
-        }
-        val screen = ScrollView(this)
-        screen.fitsSystemWindows = true
-        screen.addView(column)
-        setContentView(screen)
-        verdict.text = "Checking ..."
-        thread { check() }
+class MainActivity : CheckActivity() {
+    override fun check(): Pair<Boolean, String> {
+        val lab = Lab(applicationContext)
+        val report = selfCheck(lab.expected, lab.run)
+        val inputs = lab.expected.cases.first().inputs
+        return Pair(report.passed, describe(report, timed { lab.run(inputs) }))
     }
 
-    private fun check() {
-        try {
-            val lab = Lab(applicationContext)
-            val report = selfCheck(lab.expected, lab.run)
-            val milliseconds = medianMilliseconds(lab)
-            show(report.passed, describe(report, milliseconds))
-        } catch (error: Throwable) {
-            // A missing operator, an unknown bytecode version, a damaged file: say it, do not hide.
-            show(false, "${error.javaClass.simpleName}: ${error.message}")
-        }
-    }
-
-    private fun show(passed: Boolean, text: String) = runOnUiThread {
-        verdict.text = if (passed) "PASS: as in Python" else "FAIL: not as in Python"
-        verdict.setTextColor(if (passed) GREEN else RED)
-        details.text = text
-    }
-
-    private fun describe(report: Report, milliseconds: Double): String {
+    private fun describe(report: Report, time: String): String {
         val lines = report.lines.map { line ->
             val name = line.name.ifEmpty { "answer" }
             val word = if (line.agrees) "ok" else "DIFFERENT"
             "$name: $word\nrelative error ${line.error}, largest difference ${line.largest}\n"
         }
-        val time = "Median of $RUNS runs on this phone: ${"%.2f".format(milliseconds)} ms"
         return (lines + "${report.cases} examples\n" + time).joinToString("\n")
-    }
-
-    /** Time of the model alone, after a warm-up. A phone that is warm or charging is slower. */
-    private fun medianMilliseconds(lab: Lab): Double {
-        val inputs = lab.expected.cases.first().inputs
-        repeat(RUNS / 5) { lab.run(inputs) }
-        val times = List(RUNS) {
-            val start = System.nanoTime()
-            lab.run(inputs)
-            (System.nanoTime() - start) / 1e6
-        }
-        return times.sorted()[RUNS / 2]
-    }
-
-    private companion object {
-        const val RUNS = 50
-        val GREEN = Color.rgb(0, 110, 60)
-        val RED = Color.rgb(180, 0, 30)
     }
 }
