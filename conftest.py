@@ -34,8 +34,8 @@ def pytest_addoption(parser):
 #: Modules that take more than a few seconds, for whoever edits another one: ``-m "not slow"``.
 SLOW = {
     "test_apps", "test_attacks", "test_check", "test_check_causes", "test_check_subject",
-    "test_claims", "test_detection", "test_exercise_rescue", "test_exercises", "test_explorers",
-    "test_grading",
+    "test_claims", "test_detection", "test_exercise_executorch", "test_exercise_rescue",
+    "test_exercises", "test_explorers", "test_grading",
     "test_hosts", "test_kernels", "test_papermill", "test_phone", "test_phone_runtimes",
     "test_runtimes", "test_tour",
     "test_training", "test_variants", "test_widgets",

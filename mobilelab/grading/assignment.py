@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from mobilelab.core.errors import MobileLabError
+from mobilelab.core.errors import MissingRuntimeError, MobileLabError
 from mobilelab.grading import trivial
 from mobilelab.grading.notebook import ONE_AT_A_TIME
 from mobilelab.grading.serialize import same_name
@@ -120,6 +120,20 @@ class Assignment:
             for name, content in self.files.items()
             if name not in KEPT_BACK and not name.endswith(".ipynb")
         }
+
+    def require(self) -> None:
+        """Look for the runtimes that the exercise needs, without importing them.
+
+        Raises:
+            MissingRuntimeError: if one is not installed.
+        """
+        for name in self.exercise.runtimes:
+            if importlib.util.find_spec(name) is None:
+                raise MissingRuntimeError(
+                    f"{self.exercise.title} needs {name}, which is not installed here; make "
+                    "runtimes in the course's folder brings it (without make: pip install -c "
+                    f"constraints.txt -e '.[{name}]')."
+                )
 
     # --- who gets what --------------------------------------------------------------------
 

@@ -95,7 +95,9 @@ def _here(job: Mapping[str, Any]) -> tuple[Assignment, Sandbox]:
     torch.set_num_threads(1)  # submissions run side by side; threads inside each would fight
     with _lock:
         if mark not in _assignments:
-            _assignments[mark] = Assignment(job["name"], job["files"], job["hidden"])
+            assignment = Assignment(job["name"], job["files"], job["hidden"])
+            assignment.require()
+            _assignments[mark] = assignment
         if job["sealed"] not in _sandboxes:
             _sandboxes[job["sealed"]] = Sandbox(modules(job["files"]), sealed=job["sealed"])
         return _assignments[mark], _sandboxes[job["sealed"]]
@@ -148,9 +150,12 @@ def grade(
 
     Raises:
         NoSandbox: if students' code could not be run safely.
+        MissingRuntimeError: if the exercise needs a runtime that is not installed.
         SchedulerError: if the scheduler cannot be reached.
         GradebookError: if the gradebook cannot be written.
     """
+    if scheduler is None:  # the machines of a cluster look for themselves
+        assignment.require()
     book.note(assignment, submissions)
     jobs = [
         (submission, {**job, "sealed": sealed, "parameters": parameters and parameters(submission)})

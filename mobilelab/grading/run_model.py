@@ -1,8 +1,8 @@
 """Run a delivered model file where it can do no harm.
 
 Sealed off as a student's notebook is (see ``sandbox_process``): a model file is a program. It is
-loaded by the lite interpreter or by TorchScript, looked into, and run on inputs that the grader
-sends. The instant check in a notebook calls :func:`facts` and :func:`run` directly.
+loaded by the lite interpreter, by TorchScript or by ExecuTorch, looked into, and run on inputs that
+the grader sends. The instant check in a notebook calls :func:`facts` and :func:`run` directly.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import socket
 import tempfile
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,13 @@ import torch
 from torch import Tensor
 
 from mobilelab.core.errors import MobileLabError
+from mobilelab.core.signature import Port
 from mobilelab.grading.framing import LARGEST, Reader, to_bytes
 from mobilelab.grading.serialize import File, decode, encode
-from mobilelab.runtimes import lite
+from mobilelab.runtimes import executorch, lite
+
+#: What stands at byte 4 of a program of ExecuTorch, and of one with inputs and outputs in it.
+_EXECUTORCH = (b"ET", b"BP")
 
 
 def _load(file: File, folder: str) -> tuple[str, Path, Any]:
@@ -31,8 +36,11 @@ def _load(file: File, folder: str) -> tuple[str, Path, Any]:
     Raises:
         MobileLabError, RuntimeError: if no loader takes it.
     """
-    path = Path(folder, "delivered.ptl")
+    programs = file.content[4:6] in _EXECUTORCH
+    path = Path(folder, "delivered.pte" if programs else "delivered.ptl")
     path.write_bytes(file.content)
+    if programs:
+        return "executorch", path, executorch.ExecuTorchSession(path)
     torch.backends.quantized.engine = "qnnpack"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -50,14 +58,44 @@ def _kinds(block: Any) -> Iterator[str]:
             waiting += node.blocks()
 
 
+def _of_program(session: executorch.ExecuTorchSession) -> dict[str, Any]:
+    """What a ``.pte`` tells of itself.
+
+    Returns:
+        ``loads``, ``operators`` (those that no delegate took, name to number of uses), ``parts``
+        (delegate to how many parts of the program it has), ``delegated`` (all operators in these
+        parts, name to number), ``dtypes`` (element type to bytes of weights), ``inputs`` and
+        ``outputs`` (pairs of element type and shape, the largest where a size is free).
+    """
+    try:
+        inside = session.inspect()
+    except Exception as error:  # a file that the runtime takes may still be none that can be read
+        text = (str(error).strip().splitlines() or [""])[0][:200]
+        return {"loads": f"refused: it cannot be read ({type(error).__name__}: {text})"}
+    delegated: Counter[str] = Counter()
+    for names in inside.delegates.values():
+        delegated.update(names)
+    return {
+        "loads": "executorch", "operators": inside.operators, "parts": inside.parts,
+        "delegated": dict(delegated), "dtypes": inside.dtypes,
+        "inputs": [_port(port) for port in session.signature.inputs or ()],
+        "outputs": [_port(port) for port in session.signature.outputs or ()],
+    }  # fmt: skip
+
+
+def _port(port: Port) -> tuple[str, tuple[int | None, ...]]:
+    return str(port.dtype).removeprefix("torch."), port.shape or ()
+
+
 def facts(file: File) -> dict[str, Any]:
     """What can be seen of a model file without running it.
 
     Returns:
-        ``size`` in bytes, ``loads`` (``"lite"``, ``"torchscript"`` or the refusal in words) and,
-        for a ``.ptl``, ``bytecode_version``, ``operators``, ``dtypes`` (element type to bytes)
-        and ``extra`` (names and texts of the extra files saved with it); for a TorchScript file
-        ``kinds``, the kinds of node in the graph of ``forward`` as it is, nothing inlined.
+        ``size`` in bytes, ``loads`` (``"lite"``, ``"torchscript"``, ``"executorch"`` or the
+        refusal in words) and, for a ``.ptl``, ``bytecode_version``, ``operators``, ``dtypes``
+        (element type to bytes) and ``extra`` (names and texts of the extra files saved with it);
+        for a TorchScript file ``kinds``, the kinds of node in the graph of ``forward`` as it is,
+        nothing inlined; for a ``.pte`` what :func:`_of_program` says.
     """
     found: dict[str, Any] = {"size": len(file.content)}
     with tempfile.TemporaryDirectory() as folder:
@@ -65,6 +103,8 @@ def facts(file: File) -> dict[str, Any]:
             kind, path, module = _load(file, folder)
         except (MobileLabError, RuntimeError, ValueError) as error:
             return {**found, "loads": f"refused: {str(error).splitlines()[0][:300]}"}
+        if kind == "executorch":
+            return {**found, **_of_program(module)}
         found["loads"] = kind
         if kind == "lite":
             inside = lite.inspect(path)
@@ -89,7 +129,9 @@ def run(file: File, inputs: Sequence[Any]) -> Any:
         MobileLabError, RuntimeError: if it does not load or does not run.
     """
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
-        _, _, module = _load(file, folder)
+        kind, _, module = _load(file, folder)
+        if kind == "executorch":
+            module = module.execute
         return [module(*(x if isinstance(x, tuple) else (x,))) for x in inputs]
 
 

@@ -57,6 +57,7 @@ PRELOAD = (
     "papermill",
     "mobilelab.grading.run_notebook",
     "mobilelab.grading.run_model",
+    "mobilelab.runtimes.libraries",
 )
 
 
@@ -245,6 +246,8 @@ def main(descriptor: str, sealed: str, *modules: str) -> None:
     gc.disable()
     for name in PRELOAD:
         importlib.import_module(name)
+    # an exercise may import a library that defines operators anew
+    sys.modules["mobilelab.runtimes.libraries"].keep_operators()
     for name in modules:
         with contextlib.suppress(Exception):  # whoever needs it will see why
             importlib.import_module(name)

@@ -167,13 +167,15 @@ class Exercise:
     """An assignment: its tasks, its parameters and what a submission may use.
 
     ``parameters`` maps each name to the values that a student may be given; the first is what
-    the notebook has before anybody's are put in.
+    the notebook has before anybody's are put in. ``runtimes`` are the libraries that it needs
+    beside what every installation of the course has, by the names of their extras.
     """
 
     title: str
     tasks: tuple[Task, ...]
     parameters: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    runtimes: tuple[str, ...] = ()
 
     @property
     def points(self) -> float:

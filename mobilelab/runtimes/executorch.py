@@ -204,6 +204,7 @@ class ExecuTorchSession(Session):
             dict(own.most_common()),
             {name: dict(ops.most_common()) for name, ops in delegates.items()},
             dict(dtypes.most_common()),
+            dict(Counter(delegate.id for delegate in plan.delegates)),
         )
 
     def unread(self) -> dict[str, int]:

@@ -18,6 +18,8 @@ class Inside:
     """Libraries that parts of the network were handed to, name to the operators in those parts."""
     dtypes: dict[str, int] = field(default_factory=dict)
     """Element type of the weights to their number of bytes, most bytes first."""
+    parts: dict[str, int] = field(default_factory=dict)
+    """Libraries to how many parts of the network each has, where the file tells."""
 
     @property
     def quantized(self) -> bool:
