@@ -36,7 +36,7 @@ PLUMBING = ("core.errors", "core.pages", "core.terminal", "core.threads",
             "measure.cutting", "measure.state")  # fmt: skip
 #: Public, and without an example of its own, with the reason.
 WITHOUT = {
-    "Record": "what record gives, whose example shows one",
+    "record": "what makes a Record, whose example shows it",
     "Parity": "what compare gives, whose example shows one",
     "Leaf": "a part of what compare gives",
     "measured": "makes one Leaf for compare",

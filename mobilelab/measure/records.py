@@ -39,7 +39,15 @@ def file_kb(path: str | Path) -> float:
 
 @dataclass(frozen=True)
 class Record:
-    """One row of the course's table: a variant and everything measured about it."""
+    """One row of the course's table: a variant and everything measured about it.
+
+    >>> import tempfile
+    >>> scores, labels = torch.tensor([[0.1, 2.0], [5.0, 1.0]]), torch.tensor([1, 0])
+    >>> with tempfile.NamedTemporaryFile(suffix=".pt") as file:
+    ...     row = record("mine", file.name, scores, scores, labels, Timing((1.0, 1.2), threads=1))
+    >>> str(row.verdict), row.quality, row.median_ms
+    ('same', '100.0% right', 1.1)
+    """
 
     variant: str
     chapter: str
@@ -121,13 +129,6 @@ def record(
 
     Raises:
         MeasureError: if the two timings were not taken in turn.
-
-    >>> import tempfile
-    >>> scores, labels = torch.tensor([[0.1, 2.0], [5.0, 1.0]]), torch.tensor([1, 0])
-    >>> with tempfile.NamedTemporaryFile(suffix=".pt") as file:
-    ...     row = record("mine", file.name, scores, scores, labels, Timing((1.0, 1.2), threads=1))
-    >>> str(row.verdict), row.quality, row.median_ms
-    ('same', '100.0% right', 1.1)
     """
     parity = compare(reference, outputs, task)
     judge = task or Classification()
