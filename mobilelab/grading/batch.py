@@ -130,7 +130,7 @@ def grade(
     parameters: Callable[[Submission], Mapping[str, Any]] | None = None,
     on_step: Callable[[int, int, str], None] | None = None,
 ) -> Summary:
-    """Grade what the gradebook does not know yet.
+    """Grade what the gradebook does not know yet; one bad submission never stops the others.
 
     Args:
         assignment: the exercise.
@@ -144,9 +144,6 @@ def grade(
         recalibrate: time the solution also if its time on this host is known.
         parameters: those of a submission, where they do not follow from the secret.
         on_step: told after every submission: done, all, and the path.
-
-    Returns:
-        What was done. One bad submission never stops the others.
 
     Raises:
         NoSandbox: if students' code could not be run safely.

@@ -99,17 +99,47 @@ def check_operators(answer: set[str] | None) -> Check:
 Prepare = Callable[[Tensor, float, int, tuple[float, ...], tuple[float, ...]], Tensor]
 
 
-def check_prepare(prepare: Prepare) -> Check:
-    """05.2: ``prepare(raw, max_value, size, mean, std)``, the app's half of the preprocessing."""
-
+def _resized(prepare: Prepare) -> list[tasks.Case]:
+    """The cases of 05.2 about other sizes."""
     # Bilinear with align_corners=False, from 2 to 4 pixels: a new pixel lies a quarter of the way
     # from its nearer old neighbor to the other one, and the border is repeated. For the corners
     # 0 4 / 8 12 that gives 0 1 3 4 across and 0 2 6 8 down, added up.
     across, down = torch.tensor([0.0, 1.0, 3.0, 4.0]), torch.tensor([0.0, 2.0, 6.0, 8.0])
     ramp = torch.tensor([[[[0, 4], [8, 12]]]], dtype=torch.uint8)
-    colors = torch.tensor([51, 102, 153], dtype=torch.uint8).view(1, 3, 1, 1).expand(2, 3, 8, 8)
     # Half as large: a new pixel lies between two old ones. Antialiasing would add their neighbors.
     row = torch.tensor([8, 0, 0, 4, 8, 0, 0, 4], dtype=torch.uint8)
+    return [
+        Case(
+            "the corners 0 4 / 8 12, enlarged to 4x4",
+            lambda: prepare(ramp, 1.0, 4, (0.0,), (1.0,)),
+            (down.view(4, 1) + across).view(1, 1, 4, 4),
+            "Repeated pixels mean mode='nearest'. A first row of 0, 1.33, 2.67, 4 means "
+            "align_corners=True. Rows and columns exchanged mean a transposed image.",
+            1e-4,
+        ),
+        Case(
+            "the first two of eight pixels, made half as large",
+            lambda: prepare(row.expand(1, 1, 8, 8), 1.0, 4, (0.0,), (1.0,))[0, 0, 0, :2],
+            torch.tensor([4.0, 2.0]),
+            "F.interpolate as in training takes the two pixels beside the new one. A resize "
+            "with antialias=True, which torchvision's is, takes more of them.",
+            1e-4,
+        ),
+        Case(
+            "a picture of 4 by 8 becomes 4 by 4",
+            lambda: prepare(row.expand(1, 1, 4, 8), 1.0, 4, (0.0,), (1.0,)),
+            torch.tensor([4.0, 2.0, 4.0, 2.0]).expand(1, 1, 4, 4),
+            "Both sides become size. A single number given to torchvision's resize sets the "
+            "shorter side only.",
+            1e-4,
+        ),
+    ]
+
+
+def check_prepare(prepare: Prepare) -> Check:
+    """05.2: ``prepare(raw, max_value, size, mean, std)``, the app's half of the preprocessing."""
+
+    colors = torch.tensor([51, 102, 153], dtype=torch.uint8).view(1, 3, 1, 1).expand(2, 3, 8, 8)
 
     def looks() -> object:
         made = prepare(colors, 255.0, 32, (0.2, 0.2, 0.1), (0.5, 0.25, 0.5))
@@ -130,30 +160,7 @@ def check_prepare(prepare: Prepare) -> Check:
                 "Resize height and width to size, and leave batch and channels alone.",
             ),
             *_scaled_and_normalized(prepare),
-            Case(
-                "the corners 0 4 / 8 12, enlarged to 4x4",
-                lambda: prepare(ramp, 1.0, 4, (0.0,), (1.0,)),
-                (down.view(4, 1) + across).view(1, 1, 4, 4),
-                "Repeated pixels mean mode='nearest'. A first row of 0, 1.33, 2.67, 4 means "
-                "align_corners=True. Rows and columns exchanged mean a transposed image.",
-                1e-4,
-            ),
-            Case(
-                "the first two of eight pixels, made half as large",
-                lambda: prepare(row.expand(1, 1, 8, 8), 1.0, 4, (0.0,), (1.0,))[0, 0, 0, :2],
-                torch.tensor([4.0, 2.0]),
-                "F.interpolate as in training takes the two pixels beside the new one. A resize "
-                "with antialias=True, which torchvision's is, takes more of them.",
-                1e-4,
-            ),
-            Case(
-                "a picture of 4 by 8 becomes 4 by 4",
-                lambda: prepare(row.expand(1, 1, 4, 8), 1.0, 4, (0.0,), (1.0,)),
-                torch.tensor([4.0, 2.0, 4.0, 2.0]).expand(1, 1, 4, 4),
-                "Both sides become size. A single number given to torchvision's resize sets the "
-                "shorter side only.",
-                1e-4,
-            ),
+            *_resized(prepare),
             Case(
                 "each color with its own mean and std (one pixel is shown)",
                 pixel,
