@@ -66,8 +66,10 @@ def made_resolution():
 def made_graph():
     scripted = torch.jit.script(models.load_trained())
     frozen, mobile = torch.jit.freeze(scripted), optimize_for_mobile(scripted)
-    stages = {"scripted": scripted, "frozen": frozen, "optimized for mobile": mobile}
-    return widgets.GraphExplorer(stages)
+    stages = {"scripted": scripted, "frozen": frozen, "INSERT_FOLD_PREPACK_OPS": mobile}
+    explorer = widgets.GraphExplorer(stages)
+    explorer.step.value = "INSERT_FOLD_PREPACK_OPS"  # the widest name
+    return explorer
 
 
 def made_pruning():
@@ -79,6 +81,8 @@ def made_quantization():
     folded = models.QuantizableTinyMobileNet.from_float(models.load_trained()).fuse()
     playground = widgets.QuantizationPlayground(folded, datasets.load("digits"), images=10)
     playground.everywhere.value = True
+    playground.symmetric.value = True  # is measured, and so can be shown without a kernel
+    playground.symmetric.value = False
     return playground
 
 
@@ -370,13 +374,13 @@ def test_what_a_notebook_keeps_is_at_most_80_kb_and_reads_without_scripts(opened
 MOVES = {
     "resolution": ({}, {"size": 64}, {"quantity": "memory"}, {"quantity": "MACs", "size": 128}),
     "graph": (
-        {}, {"step": "optimized for mobile"}, {"against": True}, {"hide": True},
-        {"step": "frozen"},
+        {}, {"step": "frozen"}, {"step": "INSERT_FOLD_PREPACK_OPS"}, {"against": True},
+        {"hide": True}, {"step": "frozen"},
     ),
     "pruning": ({}, {"sparsity": 80}, {"method": "structured"}, {"sparsity": 0}),
     "quantization": (
         {}, {"bits": 2}, {"per_channel": True}, {"channel": 2, "bits": 5},
-        {"per_channel": False, "bits": 8},
+        {"per_channel": False, "bits": 8}, {"symmetric": True},
     ),
 }  # fmt: skip
 
