@@ -428,7 +428,8 @@ def test_a_new_tensor_and_a_new_setting_are_measured_once_and_remembered(playgro
     asked, told, sheets = [], [], list(playground.sheets)
     playground.observer.value, playground.everywhere.value = "min-max", False
     tensors = playground.tensors
-    scores = tensors.scores
+    scores, written = tensors.scores, []
+    playground.observe(lambda change: written.append(len(change["new"]["accuracy"])), names="data")
     playground.observe(lambda change: told.append(change["new"].get("what", "")), names="progress")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tensors, "scores", lambda s, i: asked.append(s) or scores(s, i))
@@ -442,6 +443,7 @@ def test_a_new_tensor_and_a_new_setting_are_measured_once_and_remembered(playgro
         playground.tensor.value = new
         playground.bits.value = 3
         assert len(asked) == 2
+    assert len(written) == 2 and written[1] == written[0] + 1  # the page is told each time
     assert [text.split(":")[0] for text in told if text] == [
         "measuring rounding", "measuring accuracy", "measuring accuracy",
     ]  # fmt: skip

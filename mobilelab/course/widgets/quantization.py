@@ -179,7 +179,7 @@ class QuantizationPlayground(Explorer):
             "identity": self.tensors.names,
             "weights": list(self.tensors.weights),
             "sheets": {name: sheet.spec() for name, sheet in self.sheets.items()},
-            "accuracy": self.measured,
+            "accuracy": dict(self.measured),  # a copy, or nobody would notice what is new
             "images": len(self.images),
         }
 
