@@ -18,6 +18,7 @@ import io
 import zipfile
 from collections import Counter
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,9 @@ from mobilelab.core.errors import ModelFileError, ShapeError
 from mobilelab.core.signature import Example, Port, Signature, described
 from mobilelab.core.trees import Tree
 from mobilelab.runtimes import vela
-from mobilelab.runtimes.base import Inside, Session, content
+from mobilelab.runtimes.base import Session, content
 from mobilelab.runtimes.executorch import with_flatc
+from mobilelab.runtimes.inside import Inside
 from mobilelab.runtimes.libraries import first_line, imported, quiet
 
 #: Element types as a program names them, and as torch does.
@@ -77,18 +79,23 @@ class EthosUSession(Session):
         # with it come the operators that quantize before the NPU and after it
         imported("executorch.exir", "ExecuTorch", "executorch")
 
+    @classmethod
+    def check(cls, path: Path) -> dict[str, bytes]:
+        """Refuse, in one sentence, what is no complete ``.npu``; the records of one that is."""
+        try:
+            with zipfile.ZipFile(io.BytesIO(content(path, cls.suffix))) as archive:
+                if archive.testzip() is not None or MODEL not in archive.namelist():
+                    raise zipfile.BadZipFile
+                return {name: archive.read(name) for name in archive.namelist()}
+        except zipfile.BadZipFile as error:
+            raise ModelFileError(
+                f"{path.name} is no NPU file of the course or is damaged; write it again."
+            ) from error
+
     def _load(self) -> None:
         self.prepare()
-        try:
-            with zipfile.ZipFile(io.BytesIO(content(self.path, ".npu"))) as archive:
-                if archive.testzip() is not None:
-                    raise zipfile.BadZipFile
-                held = {name: archive.read(name) for name in archive.namelist()}
-            self.program = held[MODEL]
-        except (zipfile.BadZipFile, KeyError) as error:
-            raise ModelFileError(
-                f"{self.path.name} is no NPU file of the course or is damaged; write it again."
-            ) from error
+        held = self.check(self.path)
+        self.program = held[MODEL]
         program = program_of(self.program)
         self._plan = program.execution_plan[0]
         self._constants = [bytes(buffer.storage) for buffer in program.constant_buffer]

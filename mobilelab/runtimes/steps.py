@@ -165,24 +165,31 @@ def _executorch(session: Any) -> Iterator[Step]:
     return _program(plan, session.runtime, inside)
 
 
-def tosa_shapes(graph: bytes) -> dict[str, tuple[int, ...]]:
-    """Shapes of a TOSA graph's tensors by name."""
+def tosa_tensors(graph: bytes) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Element types and shapes of a TOSA graph's tensors by name."""
     root = imported("tosa.TosaGraph", "The TOSA tools", "npu").TosaGraph.GetRootAs(graph, 0)
+    kinds = vars(imported("tosa.DType", "The TOSA tools", "npu").DType)
+    names = {number: name.lower() for name, number in kinds.items() if type(number) is int}
     block = root.Regions(0).Blocks(0)
     tensors = [block.Tensors(i) for i in range(block.TensorsLength())]
     return {
-        tensor.Name().decode(): tuple(tensor.Shape(i) for i in range(tensor.ShapeLength()))
+        tensor.Name().decode(): (
+            names[tensor.Type()], tuple(tensor.Shape(i) for i in range(tensor.ShapeLength())),
+        )
         for tensor in tensors
-    }
+    }  # fmt: skip
 
 
 def _ethosu(session: Any) -> Iterator[Step]:
     def inside(which: int, part: int) -> Iterator[Step]:
         report = session.reports[which]
-        shapes = tosa_shapes(session.graphs[which])
+        tensors = tosa_tensors(session.graphs[which])
         for layer in report.layers:
             remark = f"Vela's estimate: {layer.cycles:,} cycles, {layer.macs:,} products"
-            yield Step(layer.operator, report.accelerator, part, shapes.get(layer.name), "", remark)
+            dtype, shape = tensors.get(layer.name, ("", None))
+            bits = int(dtype.removeprefix("int")) if dtype.startswith("int") else 0
+            size = prod(shape) * bits // 8 if shape is not None and bits else None
+            yield Step(layer.operator, report.accelerator, part, shape, dtype, remark, size)
 
     return _program(session._plan, "processor", inside)
 
