@@ -37,6 +37,12 @@ class Step:
     """Bytes of its result; ``None`` where the file does not tell."""
 
     @property
+    def gives(self) -> str:
+        """Its result in words: ``int8 (1, 32, 32, 16)``."""
+        shape = "" if self.shape is None else f"({', '.join(map(str, self.shape))})"
+        return f"{self.dtype} {shape}".strip() or "not told by the file"
+
+    @property
     def text(self) -> str:
         """The step in words: ``CONV_2D by XNNPACK, gives int8 (1, 32, 32, 16)``."""
         shape = f"({', '.join(map(str, self.shape))})" if self.shape is not None else ""

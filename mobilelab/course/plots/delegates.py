@@ -10,6 +10,9 @@ import html
 from collections import Counter
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
+from mobilelab.core.pages import render
 from mobilelab.course.plots.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SKY
 from mobilelab.runtimes.steps import Step, crossings
 
@@ -94,28 +97,11 @@ class Delegates:
             f"bar marks a crossing.</desc>{''.join(legend)}{''.join(shapes)}</svg>"
         )
 
-    def table(self) -> str:
-        """All operators as an HTML table."""
-        rows = "".join(
-            f"<tr><td>{i}</td><td>{html.escape(step.operator)}</td><td>{html.escape(step.who)}</td>"
-            f"<td>{step.part}</td><td>{html.escape(_gives(step))}</td>"
-            f"<td>{html.escape(step.remark)}</td></tr>"
-            for i, step in enumerate(self.steps)
-        )
-        heads = ("", "operator", "by", "part", "gives", "")
-        head = "".join(f"<th>{name}</th>" for name in heads)
-        return (
-            f"<details><summary>{html.escape(self.words)}. All operators as a table</summary>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></details>"
-        )
-
     def _repr_html_(self) -> str:
-        return f"<div>{self.svg()}{self.table()}</div>"
-
-
-def _gives(step: Step) -> str:
-    shape = "" if step.shape is None else f"({', '.join(map(str, step.shape))})"
-    return f"{step.dtype} {shape}".strip() or "not told by the file"
+        return render(
+            "mobilelab.course", "delegates",
+            picture=Markup(self.svg()), words=self.words, steps=self.steps,
+        )  # fmt: skip
 
 
 def _box(x: int, y: int, step: Step) -> str:
