@@ -1,5 +1,6 @@
 # make lab        set up, open JupyterLab on the first chapter
 # make runtimes   set up ExecuTorch and LiteRT as well, for chapters 08 and 09
+# make npu        set up the tools of chapter 12 on top of these
 # make test       set up everything, run every notebook and every test
 # make tour       set up, the whole walk without a browser
 
@@ -14,7 +15,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # possible they start as usual and the log says why. WARM= switches it off.
 WARM ?= JUPYTER_DEFAULT_PROVISIONER_NAME=mobilelab-warm
 
-.PHONY: lab runtimes test hosts tour setup doctor notebooks format clean
+.PHONY: lab runtimes npu test hosts tour setup doctor notebooks format clean
 
 lab: $(READY)lab
 	$(WARM) $(BIN)/jupyter lab $(AS_ROOT) \
@@ -22,6 +23,8 @@ lab: $(READY)lab
 	    notebooks/00_start_here.ipynb
 
 runtimes: $(READY)runtimes
+
+npu: $(READY)npu
 
 test: setup
 	$(BIN)/mobilelab doctor
@@ -61,17 +64,23 @@ format: setup
 clean:
 	rm -rf .venv out notebooks/out
 
-# One .venv in three sizes. Whoever has a larger one has the smaller ones too, so that no call
+# One .venv in four sizes. Whoever has a larger one has the smaller ones too, so that no call
 # installs again what is there.
 $(READY)lab: STAMPS = lab
 $(READY)runtimes: EXTRAS = [executorch,litert]
 $(READY)runtimes: STAMPS = lab runtimes
+$(READY)npu: EXTRAS = [executorch,litert]
+$(READY)npu: STAMPS = lab runtimes npu
 $(READY)all: EXTRAS = [dev,executorch,litert]
-$(READY)all: STAMPS = lab runtimes all
+$(READY)all: STAMPS = lab runtimes npu all
+# What ExecuTorch needs for Ethos-U. Their metadata wants older versions of numpy and flatbuffers
+# than the course has, and than they work with: so no resolver, and the pins stand in npu.txt.
+$(READY)npu $(READY)all: NPU = $(BIN)/python -m pip install --no-deps -r npu.txt
 
-$(READY)lab $(READY)runtimes $(READY)all: constraints.txt pyproject.toml
+$(READY)lab $(READY)runtimes $(READY)npu $(READY)all: constraints.txt pyproject.toml npu.txt
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else "MobileLab needs Python 3.10 to 3.13 (3.11 is best) but found %d.%d; install 3.11 or call make with PYTHON=/path/to/python3.11." % v)'
 	@echo "Setting up .venv. On Linux the first time downloads about 3 GB, most of it CUDA; README.md says how to leave that out."
 	"$(PYTHON)" -m venv .venv
 	$(BIN)/python -m pip install -c constraints.txt -e '.$(EXTRAS)'
+	$(NPU)
 	@touch $(STAMPS:%=$(READY)%)

@@ -22,6 +22,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "course": ["checks", "plots", "questions", "rounding", "widgets"],
         "jupyter": ["cells", "progress"],
         "measure": ["parity", "report"],
-        "recipes": ["remeasure", "snippets", "successors", "training", "variants"],
+        "recipes": ["npu", "remeasure", "snippets", "successors", "training", "variants"],
     },
 )

@@ -82,6 +82,17 @@ CLAIMS: dict[str, dict[str, str]] = {
             " and min(errors['want'][:10]) > 0.03 and min(errors['want'][11:]) > 0.03"
         ),
     },
+    "12_accelerators": {
+        "cell-027": "(apart == 0).float().mean() > 0.9 and apart.max() <= 2",
+        "cell-035": (
+            "0.25 < (cycles['Rescale'] + cycles['Add']) / cycles.total() < 0.42"
+            " and macs['DepthwiseConv2D'] < 0.1 * macs.total()"
+            " and cycles['DepthwiseConv2D'] / cycles.total()"
+            " > 2.5 * macs['DepthwiseConv2D'] / macs.total()"
+        ),
+        "cell-039": "2 < small / large < 3",
+        "cell-049": "equal.float().mean() > 0.99",
+    },
 }
 
 

@@ -30,12 +30,14 @@ from mobilelab.course.checks import (
     ch09,
     ch10,
     ch11,
+    ch12,
     lab03,
     verify,
 )
 from mobilelab.grading.tasks import compare
 from mobilelab.measure.report import Budget
 from mobilelab.phone.counter import Cost
+from mobilelab.runtimes import vela
 from mobilelab.runtimes.base import Inside
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -125,6 +127,10 @@ CHECKS = {
         "careful": ch11.check_careful,
         "may_ship": ch11.check_may_ship,
     },
+    "ch12": {
+        "busy": lambda s: ch12.check_busy(s(ESTIMATE), ESTIMATE),
+        "over": ch12.check_over,
+    },
     "lab03": {"back": lab03.check_back, "hits": lab03.check_hits},
 }
 #: Counts as chapter 07 makes them: instructions, those that multiply, products.
@@ -148,6 +154,16 @@ class Looked:
         return Inside("made up", "1", self.own, {"XNNPACK": self.taken} if self.taken else {})
 
 
+#: A report as Vela writes one, in small: cycles and products by layer.
+ESTIMATE = vela.Report(
+    "Ethos_U55_128", "system", "memory", 500e6, 700, 41_000, 0, 0, 0, 0, 0, {},
+    (
+        vela.Layer("a", "Conv2D", "Conv2D", 200, 20_000, 0.78, 0),
+        vela.Layer("b", "Conv2D", "Conv2D", 400, 20_000, 0.39, 0),
+        vela.Layer("c", "Add", "Add", 50, 0, 0.0, 0),
+        vela.Layer("d", "AvgPool", "AvgPool", 50, 1_000, 0.16, 0),
+    ),
+)  # fmt: skip
 #: All, none and a part of the operators delegated.
 RUNS = {
     "all": Looked(".pte", {}, {"conv": 17, "add": 5}),
@@ -223,7 +239,16 @@ def test_not_begun_is_not_wrong():
         for chapter, tasks in CHECKS.items()
         for task in tasks
         if not task.startswith(  # values; and of a search None is an answer
-            ("weights", "frozen_by", "operators", "choices", "density", "shares", "witness")
+            (
+                "weights",
+                "frozen_by",
+                "operators",
+                "choices",
+                "density",
+                "shares",
+                "witness",
+                "busy",
+            )
         )
     ],
 )

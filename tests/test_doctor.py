@@ -136,6 +136,10 @@ def test_what_only_chapter_08_needs_is_missing_and_no_failure(monkeypatch):
         "MISSING (for chapters 08 and 09 only; fix: make runtimes, "
         "or pip install -c constraints.txt -e '.[litert]')"
     )
+    assert found["npu"].verdict == (
+        "MISSING (for chapter 12 only; fix: make npu, or after make runtimes "
+        "pip install --no-deps -r npu.txt)"
+    )
     assert found["ipywidgets"].verdict.endswith("run make lab.")
     assert [each.name for each in doctor.ill(found.values())] == ["anywidget", "ipywidgets"]
 

@@ -18,12 +18,16 @@ from mobilelab.cli import doctor
 
 ROOT = Path(__file__).resolve().parent.parent
 PINS = dict(
-    line.split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line
+    line.split("==")
+    for name in ("constraints.txt", "npu.txt")
+    for line in (ROOT / name).read_text().split()
+    if "==" in line
 )
 
 
 def test_constraints_hold_names_and_versions_only():
-    for line in (ROOT / "constraints.txt").read_text().splitlines():
+    both = "".join((ROOT / name).read_text() for name in ("constraints.txt", "npu.txt"))
+    for line in both.splitlines():
         assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line), line
     assert PINS["torch"] == doctor.TORCH
     assert PINS["torchvision"] == doctor.TORCHVISION

@@ -41,6 +41,7 @@ def built(walk):
 def test_every_ending_has_a_runtime():
     found = {suffix: runtimes.kind(f"x{suffix}") for suffix in runtimes.known()}
     assert {suffix: (kind.runtime, kind.on_phones) for suffix, kind in found.items()} == {
+        ".npu": ("Ethos-U", False),
         ".pt": ("TorchScript", False),
         ".pte": ("ExecuTorch", True),
         ".ptl": ("lite interpreter", True),

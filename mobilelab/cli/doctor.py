@@ -171,6 +171,17 @@ def _extras() -> dict[str, list[str]]:
     return found
 
 
+def npu_tools() -> Finding:
+    """What only chapter 12 needs. They are installed without a resolver, as the Makefile says."""
+    packages = ("executorch", "ethos-u-vela", "tosa-tools")
+    try:
+        found = ", ".join(f"{package} {version(package)}" for package in packages)
+    except PackageNotFoundError:
+        found = None
+    fix = "make npu, or after make runtimes pip install --no-deps -r npu.txt"
+    return _optional("npu", found, "chapter 12", fix)
+
+
 def _imported(name: str) -> ModuleType | Finding:
     """The module, or the finding that says why it does not import."""
     try:
@@ -215,4 +226,5 @@ def examine() -> list[Finding]:
     )
     findings.append(grading_sandbox(missing()))
     findings += [extra_runtime(extra, *packages) for extra, packages in _extras().items()]
+    findings.append(npu_tools())
     return findings

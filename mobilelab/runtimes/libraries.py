@@ -86,9 +86,12 @@ def imported(module: str, runtime: str, extra: str) -> ModuleType:
         with quiet():
             return importlib.import_module(module)
     except ImportError as error:
+        target, call = "runtimes", f"pip install -c constraints.txt -e '.[{extra}]'"
+        if extra == "npu":  # without a resolver, as the Makefile says
+            target, call = extra, "pip install --no-deps -r npu.txt"
         raise MissingRuntimeError(
-            f"{runtime} is not installed here ({error}); make runtimes in the course's folder "
-            f"brings it (without make: pip install -c constraints.txt -e '.[{extra}]')."
+            f"{runtime} is not installed here ({error}); make {target} in the course's folder "
+            f"brings it (without make: {call})."
         ) from error
 
 

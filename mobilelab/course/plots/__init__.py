@@ -1,7 +1,8 @@
 """The course's pictures: one function per picture, each returns a matplotlib figure.
 
 ``charts`` draws what was measured, ``labels`` names its points, ``photos`` shows photographs with
-boxes, ``diagrams`` how something works, ``style`` is what they share.
+boxes, ``diagrams`` how something works, ``delegates`` who does what in a model file, ``style`` is
+what they share.
 """
 
 from mobilelab.course.plots.charts import (
@@ -13,6 +14,7 @@ from mobilelab.course.plots.charts import (
     training_curve,
     zeros,
 )
+from mobilelab.course.plots.delegates import Delegates
 from mobilelab.course.plots.diagrams import STEPS, lost_bias, workflow
 from mobilelab.course.plots.labels import names_beside
 from mobilelab.course.plots.photos import boxes
@@ -43,6 +45,7 @@ __all__ = [
     "SKY",
     "STEPS",
     "YELLOW",
+    "Delegates",
     "Picture",
     "answer_titles",
     "bars",
