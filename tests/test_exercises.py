@@ -102,7 +102,8 @@ def test_solution_has_full_marks_with_every_parameter(folder, sandbox, prepared,
     sandbox = prepared(assignment, sandbox)
     choices = assignment.exercise.parameters
     rows = max((len(o) for o in choices.values() if isinstance(o, tuple)), default=1)
-    for row in range(rows):
+    hurried = folder.name in SLOW and not EVERY  # the first row is asked with variations below
+    for row in [rows - 1] if hurried else range(rows):
         values = {name: o[row * (7 if len(o) > 10 else 1) % len(o)] for name, o in choices.items()}
         monkeypatch.setattr(Assignment, "parameters", lambda *_, v=values: v)
         result = grade(assignment, assignment.files["solution.ipynb"], sandbox)

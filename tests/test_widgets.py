@@ -192,7 +192,7 @@ def test_a_page_that_moves_tells_the_controls_and_python_tells_the_page():
 def test_all_files_compete_if_one_asks_for_it():
     rows = [record("pt", file="a.pt", file_kb=1.0), record("ptl", file_kb=5.0)]
     explorer = widgets.TradeoffExplorer(rows)
-    assert "of what a phone can load: ptl." in explorer.words.value
+    assert "of files made for phones: ptl." in explorer.words.value
     explorer.everything.value = True
     assert "of all files: pt." in explorer.words.value
     assert [r["phone"] for r in explorer.data["measured"]["1 NCHW"]["records"]] == [False, True]

@@ -47,7 +47,7 @@ class Timing:
     """Times of single calls, in milliseconds, in the order in which they were taken.
 
     >>> print(Timing((2.0, 1.0, 3.0), threads=1))
-    median 2.00 ms, middle half within 1.00 ms, p95 2.90 ms (3 calls, 1 thread)
+    median 2.00 ms, middle half spans 1.00 ms, p95 2.90 ms (3 calls, 1 thread)
     """
 
     samples_ms: tuple[float, ...]
@@ -89,7 +89,7 @@ class Timing:
     def __str__(self) -> str:
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         return (
-            f"median {self.median_ms:.2f} ms, middle half within {self.iqr_ms:.2f} ms, "
+            f"median {self.median_ms:.2f} ms, middle half spans {self.iqr_ms:.2f} ms, "
             f"p95 {self.p95_ms:.2f} ms ({len(self.samples_ms)} calls, {threads})"
         )
 

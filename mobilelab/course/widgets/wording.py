@@ -26,7 +26,7 @@ def in_words(
     fitting = [r.variant for r in records if not budget.misses(r)]
     front = [r.variant for r in pareto(records, x, y, everything)]
     escape = html.escape
-    of = "of all files" if everything else "of what a phone can load"
+    of = "of all files" if everything else "of files made for phones"
     lines = [
         f"<b>Fits the budget:</b> {escape(', '.join(fitting)) or 'nothing'}.",
         f"<b>Pareto front</b> in {x.label} and {y.label}, {of}: "
@@ -57,7 +57,7 @@ def describe(record: Record) -> str:
     return (
         f"<b>{html.escape(record.variant)}</b>{chapter}: {html.escape(record.file)}, "
         f"{record.file_kb:.0f} kB; "
-        f"median {record.median_ms:.2f} ms, middle half within {record.iqr_ms:.2f} ms, "
+        f"median {record.median_ms:.2f} ms, middle half spans {record.iqr_ms:.2f} ms, "
         f"p95 {record.p95_ms:.2f} ms with {threads}, input {html.escape(record.layout)}; "
         f"{record.quality}; answers {record.verdict}, relative error "
         f"{record.rel_l2:.1e}; {memory}. Measured on {html.escape(str(record.host))}."

@@ -169,7 +169,7 @@ export function tradeoff({ data, picture, move, panel, live }) {
     const fitting = records.filter(meets);
     const off = records.filter((r) => !(r.axes[state.x][0] != null && r.axes[state.y][0] != null));
     const missing = records.filter((r) => !meets(r));
-    const of = state.everything ? "of all files" : "of what a phone can load";
+    const of = state.everything ? "of all files" : "of files made for phones";
     const lines = [`<b>Fits the budget:</b> ${list(fitting)}.`,
       `<b>Pareto front</b> in ${axes[state.x].label} and ${axes[state.y].label}, ${of}: ${list(front)}.`];
     if (off.length) lines.push(`Not measured on these axes, so not drawn: ${list(off)}.`);
