@@ -1,5 +1,5 @@
 # make lab        set up, open JupyterLab on the first chapter
-# make runtimes   set up ExecuTorch and LiteRT as well, for chapters 08 and 09
+# make runtimes   set up ExecuTorch and LiteRT as well, for chapters 08 to 10
 # make npu        set up the tools of chapter 12 on top of these
 # make test       set up everything, run every notebook and every test
 # make tour       set up, the whole walk without a browser
@@ -47,7 +47,7 @@ hosts: setup
 tour: $(READY)lab
 	$(BIN)/mobilelab tour --out "$(OUT)"
 
-# Everything: what the chapters, the runtimes of chapters 08 and 09 and the tests need.
+# Everything: what the chapters, the runtimes of chapters 08 to 10, the tools of 12 and the tests need.
 setup: $(READY)all
 
 doctor: $(READY)lab

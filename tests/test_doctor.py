@@ -133,7 +133,7 @@ def test_what_only_chapter_08_needs_is_missing_and_no_failure(monkeypatch):
     monkeypatch.setattr(doctor, "version", lambda name: "1" if "jupy" in name else absent(name))
     found = {finding.name: finding for finding in doctor.examine()}
     assert found["litert"].verdict == (
-        "MISSING (for chapters 08 and 09 only; fix: make runtimes, "
+        "MISSING (for chapters 08 to 10 only; fix: make runtimes, "
         "or pip install -c constraints.txt -e '.[litert]')"
     )
     assert found["npu"].verdict == (

@@ -152,13 +152,13 @@ def grading_sandbox(reason: str | None) -> Finding:
 
 
 def extra_runtime(extra: str, *packages: str) -> Finding:
-    """A runtime that only chapters 08 and 09 need: all packages of the extra have to be there."""
+    """A runtime that only chapters 08 to 10 need: all packages of the extra have to be there."""
     try:
         found = ", ".join(version(package) for package in packages)
     except PackageNotFoundError:
         found = None
     fix = f"make runtimes, or pip install -c constraints.txt -e '.[{extra}]'"
-    return _optional(extra, found, "chapters 08 and 09", fix)
+    return _optional(extra, found, "chapters 08 to 10", fix)
 
 
 def _extras() -> dict[str, list[str]]:
