@@ -58,6 +58,21 @@ CLAIMS: dict[str, dict[str, str]] = {
     "04_optimize_for_mobile": {
         "cell-101": "timings['optimized, .to'].ratio(timings['optimized, as loaded']).high < 0.95",
     },
+    "04_vision_transformer": {
+        "cell-016": "accuracy['TinyMobileNet'] > 0.98 and 0.86 < accuracy['transformer'] < 0.975",
+        "cell-057": "taken[16, 64] < 0.5 and 0.7 < taken[35, 35] < taken[32, 32] + 0.01",
+        "cell-070": (
+            "all(parity.compare(scores, eight[name]).agreement > 0.97"
+            " for name in ('vit-dynamic', 'vit-plain-dynamic', 'vit-static-layers'))"
+            " and parity.compare(scores, eight['vit-static']).rel_l2"
+            " > parity.compare(scores, eight['vit-static-layers']).rel_l2"
+        ),
+        "cell-074": "lost['nothing'][0] > 0.86 and max(a for a, _ in [*lost.values()][1:]) < 0.6",
+        "cell-082": "compiler is None or difference < 1e-5",
+        "cell-084": (
+            "all(there[name].ok for name in asked[:3]) and there['vit-plain-dynamic'].rel_l2 < 0.05"
+        ),
+    },
     "07_on_a_device": {
         "cell-018": "all(result.rel_l2 < 1e-6 for result in results.values())",
         "cell-042": (

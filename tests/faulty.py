@@ -556,6 +556,13 @@ def export_output(folder):
 
 
 @raised
+def trace_graphs_differ(folder):
+    attention = net(lambda self, x: self.a(x, x, x)[0],
+                    a=lambda: nn.MultiheadAttention(8, 2, batch_first=True))  # fmt: skip
+    torch.jit.trace(attention().eval(), torch.rand(1, 3, 8))
+
+
+@raised
 def trace_output(folder):
     torch.jit.trace(net(lambda self, x: _Output(x))(), torch.ones(1, 4))
 
@@ -748,6 +755,26 @@ class _Head(nn.Module):
 @silent("answer-object")
 def _object(self, x):
     return _Output(x * 2)
+
+
+@silent("pixels-dropped", examples=pictures(3, 13), c=lambda: nn.Conv2d(3, 4, 4, 4))
+def _patches(self, x):
+    return self.c(x).flatten(1)
+
+
+@silent("attention-stays-float", "dynamic-int8", lambda: list(torch.randn(3, 5, 8).split(1)),
+        a=lambda: nn.MultiheadAttention(8, 2, batch_first=True),
+        f=lambda: nn.Linear(8, 8))  # fmt: skip
+def _attends(self, x):
+    return self.f(self.a(x, x, x, need_weights=False)[0])
+
+
+@silent("delegated-in-parts", "et-xnnpack", rows(8),
+        f=lambda: nn.Linear(8, 8), n=lambda: nn.LayerNorm(8))  # fmt: skip
+def _parted(self, x):
+    for _ in range(11):
+        x = self.n(self.f(x))
+    return x
 
 
 class Folded(nn.Module):

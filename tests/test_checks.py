@@ -32,6 +32,7 @@ from mobilelab.course.checks import (
     ch11,
     ch12,
     lab03,
+    lab04,
     verify,
 )
 from mobilelab.grading.tasks import compare
@@ -132,6 +133,7 @@ CHECKS = {
         "over": ch12.check_over,
     },
     "lab03": {"back": lab03.check_back, "hits": lab03.check_hits},
+    "lab04": {"resized": lab04.check_resized, "products": lab04.check_products},
 }
 #: Counts as chapter 07 makes them: instructions, those that multiply, products.
 COSTS = {

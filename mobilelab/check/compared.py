@@ -31,6 +31,10 @@ from mobilelab.runtimes.base import Inside
 
 #: A file of which less than this share of the float weights' bytes went away is not quantized.
 SHRUNK = 0.9
+#: A program in more parts than these leaves XNNPACK too often to stay unsaid.
+PARTS = 10
+#: Fused kernels for attention; they take float weights only.
+FUSED = ("aten::_native_multi_head_attention", "aten::_transformer_encoder_layer_fwd")
 #: The passes of optimize_for_mobile that stock wheels have, as ``without`` names them.
 PASSES = ("CONV_BN_FUSION", "INSERT_FOLD_PREPACK_OPS", "REMOVE_DROPOUT", "FUSE_ADD_RELU",
           "HOIST_CONV_PACKED_PARAMS")  # fmt: skip
@@ -212,6 +216,12 @@ def looked_into(road: Road, inside: Inside, subject: Subject) -> list[Reason]:
         found.append(told("quantized-nothing"))
     if road.delegates and not inside.delegates:
         found.append(told("delegated-nothing"))
+    parts = sum(inside.parts.values())
+    if road.delegates and parts > PARTS:
+        between = ", ".join(list(inside.operators)[:3])
+        found.append(told("delegated-in-parts", f"{parts} parts; between: {between}."))
+    if not road.exact and narrow and any(name in inside.operators for name in FUSED):
+        found.append(told("attention-stays-float"))
     names = [*inside.operators, *itertools.chain.from_iterable(inside.delegates.values())]
     if any("nms" in name.lower() for name in names):
         found.append(told("nms-in-graph"))

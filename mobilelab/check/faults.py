@@ -45,6 +45,7 @@ def of_network(model: nn.Module, examples: list[Example]) -> list[Reason]:
         if not drawn:
             found += remembered(calm, examples)
         found += objects(calm, first)
+        found += dropped(calm, first)
     return found
 
 
@@ -189,6 +190,28 @@ def objects(model: nn.Module, example: Example) -> list[Reason]:
     if is_plain(answer):
         return []
     return [told("answer-object", f"It answers with a {type(answer).__name__}.")]
+
+
+def dropped(model: nn.Module, example: Example) -> list[Reason]:
+    """Pixels at an edge that no patch holds: convolutions whose stride is their kernel."""
+    mine, found = example.own(), []
+
+    def look(part: nn.Module, args: tuple[Any, ...]) -> None:
+        if not isinstance(part, nn.Conv2d) or not args:
+            return
+        size, patch = tuple(args[0].shape[-2:]), part.kernel_size
+        left = [n % step for n, step in zip(size, patch, strict=True)]
+        if part.stride == patch and part.padding in ((0, 0), "valid") and any(left) and not found:
+            says = f"Of {size[0]} x {size[1]}, patches of {patch[0]} x {patch[1]} leave over"
+            found.append(told("pixels-dropped", f"{says} {left[0]} rows and {left[1]} columns."))
+
+    patches = [part for part in model.modules() if isinstance(part, nn.Conv2d)]
+    handles = [part.register_forward_pre_hook(look) for part in patches]
+    with torch.no_grad():
+        model(*mine.args, **mine.named)
+    for handle in handles:
+        handle.remove()
+    return found
 
 
 def variations(example: Example) -> list[tuple[str, Example]]:
