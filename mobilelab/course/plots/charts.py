@@ -183,8 +183,8 @@ def tradeoff(records: Sequence[Record], budget: Budget | None = None) -> Picture
 
     Color and shape say whether a variant answers as the float model does; a filled marker is a
     file for phones, an open one a file that only the full PyTorch can run. The bar through a
-    marker is the middle half of its times. Beside it stand name and accuracy; marks that touch
-    share a label.
+    marker is as long as the middle half of its times is wide. Beside it stand name and accuracy;
+    marks that touch share a label.
     """
     fig = figure(8.5, 4.8)
     ax = fig.subplots()
