@@ -221,7 +221,7 @@ def test_chapter_06_explores_a_budget(server, page, printed, walk):
     side = resolution.get_by_role("slider", name="input size")
     many_moves(server, page, side, "resolution, input size", printed, 40)
     side.press("Home")
-    expect(words(resolution)).to_contain_text("64 x 64: median")
+    expect(words(resolution)).to_contain_text("16 x 16: median")
     resolution.get_by_text("MACs", exact=True).first.click()
     expect(resolution.locator("svg").first).to_contain_text("multiply-accumulates (million)")
     resolution.get_by_text("latency", exact=True).click()
