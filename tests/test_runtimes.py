@@ -314,7 +314,7 @@ def test_a_missing_file_a_folder_and_another_kind_of_file(built, tmp_path, suffi
     with pytest.raises(ModelFileError, match="is not a"):
         runtimes.load(tmp_path / f"other{suffix}")
     with pytest.raises(
-        ModelFileError, match=r"the endings are \.pt, \.pte, \.ptl, \.state_dict, \.tflite"
+        ModelFileError, match=r"the endings are \.npu, \.pt, \.pte, \.ptl, \.state_dict, \.tflite"
     ):
         runtimes.load(tmp_path / "model.onnx")
 

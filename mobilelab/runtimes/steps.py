@@ -144,6 +144,8 @@ def _program(
                 yield from inside(call.delegate_index, part)
             elif hasattr(call, "op_index"):
                 made = plan.values[call.args[-1]].val
+                if type(made).__name__ == "TensorList":  # of several answers the first one counts
+                    made = plan.values[made.items[0]].val
                 shape = tuple(getattr(made, "sizes", ()))
                 dtype = made.scalar_type.name.lower() if hasattr(made, "scalar_type") else ""
                 size = prod(shape) * _width(dtype) or None
