@@ -376,8 +376,10 @@ def test_antialiasing_is_not_what_training_did():
         )
         return (x - torch.tensor(mean).view(1, -1, 1, 1)) / torch.tensor(std).view(1, -1, 1, 1)
 
-    (wrong,) = refused(ch05.check_prepare(prepare))
-    assert wrong == "the first two of eight pixels, made half as large"
+    assert refused(ch05.check_prepare(prepare)) == [
+        "the first two of eight pixels, made half as large",
+        "a picture of 4 by 8 becomes 4 by 4",
+    ]
 
 
 def test_a_gate_looks_at_every_record_and_at_the_version_asked_for():
@@ -394,8 +396,10 @@ def test_a_gate_looks_at_every_record_and_at_the_version_asked_for():
         version = torch.jit.mobile._get_model_bytecode_version(str(path))
         return "ok" if version <= newest else "too new"
 
-    (wrong,) = refused(ch05.check_verdict(gate))
-    assert wrong == "a file with one altered bit in its smallest record"
+    assert refused(ch05.check_verdict(gate)) == [
+        "a file with one altered bit in its smallest record",
+        "a file with altered bits in a compressed record",
+    ]
 
 
 @pytest.mark.parametrize("bound", [0.005, 0.015])
