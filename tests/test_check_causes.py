@@ -232,6 +232,30 @@ def test_dropped_and_reordered_answers():
     assert compared.same(subject, Answers([(one, two)]))[1] == []
 
 
+class Counting(torch.nn.Module):
+    """Cuts patches, counts its calls, and fails where a picture is too small."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = torch.nn.Conv2d(3, 4, 4, 4)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls += 1
+        return self.patches(x)
+
+
+@pytest.mark.parametrize("side", [13, 2])
+def test_looking_for_dropped_pixels_leaves_the_network_as_it_was(side):
+    net = Counting().eval()
+    try:
+        found = faults.dropped(net, Example.of(torch.rand(1, 3, side, side)))
+    except RuntimeError:
+        found = []
+    assert [reason.cause for reason in found] == (["pixels-dropped"] if side == 13 else [])
+    assert net.calls == 0 and not net.patches._forward_pre_hooks
+
+
 def test_drawn_examples_are_told():
     embedding = torch.nn.Embedding(7, 3)
     found, drawn = examples.read(["2,5:int64", "1,3:float32"], None, embedding)

@@ -207,10 +207,12 @@ def dropped(model: nn.Module, example: Example) -> list[Reason]:
 
     patches = [part for part in model.modules() if isinstance(part, nn.Conv2d)]
     handles = [part.register_forward_pre_hook(look) for part in patches]
-    with torch.no_grad():
-        model(*mine.args, **mine.named)
-    for handle in handles:
-        handle.remove()
+    try:
+        with torch.no_grad(), stateless_quietly(model):
+            model(*mine.args, **mine.named)
+    finally:
+        for handle in handles:
+            handle.remove()
     return found
 
 
