@@ -24,6 +24,7 @@ from mobilelab.course.widgets import page as scripts
 from mobilelab.course.widgets.pareto import pareto
 from mobilelab.course.widgets.resolution import Cost
 from mobilelab.course.widgets.wording import for_page
+from mobilelab.jupyter import progress
 from mobilelab.measure.quantities import ACCURACY, LATENCY, SIZE
 from mobilelab.measure.report import Budget
 
@@ -126,7 +127,7 @@ def opened(chromium, tmp_path):
 def serious(page):
     """What axe-core finds that is serious or critical."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("() => axe.run('.mobilelab-explorer')")["violations"]
+    found = page.evaluate("() => axe.run('.ml')")["violations"]
     return [
         f"{each['id']}: {node['html'][:200]}"
         for each in found
@@ -522,3 +523,55 @@ def test_own_records_open_with_one_line_and_are_small(opened):
     expect(words(opened(text))).to_contain_text("mine-0")
     quantities = {"size": SIZE, "latency": LATENCY, "p95": LATENCY, "accuracy": ACCURACY}
     assert for_page({(1, "NCHW"): mine}, (1, "NCHW"), quantities, BUDGET, {})["code"] == {}
+
+
+# --- the quiz -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    monkeypatch.setenv(progress.PLACE, str(tmp_path / "progress.json"))
+    return widgets.Quiz("00")
+
+
+def kept_quiz(asked):
+    return asked._repr_mimebundle_()["text/html"]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_stored_quiz_is_answered_by_keyboard_and_says_of_every_option_why(opened, asked, look):
+    page = opened(kept_quiz(asked), **LOOKS[look])
+    for question, box in zip(asked.questions, page.locator(".mlq").all(), strict=True):
+        check, why = box.get_by_role("button", name="Check"), box.get_by_role("status")
+        expect(check).to_be_disabled()
+        box.get_by_role("radio").first.focus()
+        page.keyboard.press("Space")
+        right = False
+        for tries, option in enumerate(question.options, start=1):
+            expect(why).to_be_empty()  # another choice takes the explanation away
+            page.keyboard.press("Tab")
+            page.keyboard.press("Enter")
+            sign = "✓ Right." if option.right else "✗ Not this."
+            expect(why).to_have_text(f"{sign} {option.why.replace('`', '')}")
+            right = right or option.right
+            stands = f"{'right' if right else 'not yet right'}, {tries} tr"
+            expect(box.locator(".mlq-row")).to_contain_text(stands)
+            page.keyboard.press("Shift+Tab")
+            page.keyboard.press("ArrowDown")
+    page.screenshot(path=SHOTS / f"page-quiz-{look}.png", full_page=True)
+    assert page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
+    assert serious(page) == []
+
+
+def test_a_stored_quiz_reads_without_scripts_and_two_do_not_mix(opened, asked):
+    text = kept_quiz(asked)
+    assert len(text.encode()) < 20_000
+    page = opened(text, java_script_enabled=False)
+    assert page.locator("details").count() == sum(len(q.options) for q in asked.questions)
+    page = opened(text + text)
+    first, last = page.locator(".mlq").first, page.locator(".mlq").last
+    first.get_by_role("radio").first.check()
+    last.get_by_role("radio").last.check()
+    expect(first.get_by_role("radio").first).to_be_checked()
+    twin = page.locator(".mlq").nth(len(asked.questions))  # the same question once more
+    expect(twin.get_by_role("button", name="Check")).to_be_disabled()

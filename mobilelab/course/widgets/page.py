@@ -1,4 +1,4 @@
-"""The page's side of an explorer: its scripts, and the HTML that a stored output keeps.
+"""The page's side of explorers and quizzes: scripts, and the HTML that a stored output keeps.
 
 The scripts under ``static`` are ES modules. A widget of Jupyter is one module and a stored output
 loads none, so the modules that an explorer needs are put one behind the other. Nothing is fetched.
@@ -30,32 +30,54 @@ def _in_order(name: str, seen: list[str]) -> list[str]:
 
 
 @cache
-def script(kind: str) -> str:
-    """The code of an explorer: its module and all that it imports, comments and indents left out.
+def script(*kinds: str) -> str:
+    """The code of modules and of all that they import, comments and indents left out.
 
     Args:
-        kind: name of the module under ``static`` and of the function that it exports.
+        kinds: names of modules under ``static``.
     """
+    order: list[str] = []
+    for kind in kinds:
+        if kind not in order:
+            _in_order(kind, order)
     parts = []
-    for name in _in_order(kind, _in_order("frame", [])):
+    for name in order:
         text = _REMARK.sub("", _IMPORT.sub("", _read(f"{name}.js")))
         parts.append(re.sub(r"^export ", "", text, flags=re.M))
     return re.sub(r"\n\s+", "\n", "".join(parts))
 
 
 @cache
-def style() -> str:
-    """The style sheet of all explorers."""
-    return re.sub(r"\n\s+", "\n", _read("explorer.css"))
+def style(sheet: str = "explorer") -> str:
+    """A style sheet, behind the one that all share: colours, focus, print."""
+    return re.sub(r"\n\s+", "\n", _read("theme.css") + _read(f"{sheet}.css"))
 
 
 def module(kind: str) -> str:
     """The explorer as anywidget takes it: one ES module."""
-    return f"{script(kind)}\nexport default live({kind});\n"
+    return f"{script('frame', kind)}\nexport default live({kind});\n"
+
+
+def quiz_module() -> str:
+    """The quiz as anywidget takes it: one ES module."""
+    return f"{script('quiz')}\nexport default live;\n"
+
+
+def stored_quiz(body: str) -> str:
+    """Self-contained HTML of a quiz that answers without a kernel and without a network.
+
+    Args:
+        body: the questions as HTML, which stay as they are where scripts do not run.
+    """
+    return (
+        f'<div class="ml mobilelab-quiz"><style>{style("quiz")}</style>{body}\n'
+        f"<script>(() => {{\nconst here = document.currentScript.parentElement;\n"
+        f"{script('quiz')}\nquiz(here);\n}})();</script></div>"
+    )
 
 
 def stored(kind: str, data: object, state: object, fallback: str) -> str:
-    """Self-contained HTML that moves without a kernel and without a network.
+    """Self-contained HTML of an explorer that moves without a kernel and without a network.
 
     Args:
         kind: name of the explorer's module.
@@ -73,7 +95,7 @@ def stored(kind: str, data: object, state: object, fallback: str) -> str:
         f'<div class="mobilelab-explorer ml">{fallback}</div>\n'
         f'<script type="application/json">{values}</script>\n'
         f"<script>(() => {{\nconst here = document.currentScript.parentElement;\n"
-        f"{script(kind)}\nstored(here, {kind});\n}})();</script></div>"
+        f"{script('frame', kind)}\nstored(here, {kind});\n}})();</script></div>"
     )
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import html
 import re
-from typing import cast
+from typing import Any
 
-import ipywidgets as w
+import anywidget
+from traitlets import Dict, Unicode
 
 from mobilelab.core.errors import ProgressError
 from mobilelab.course import questions
 from mobilelab.course.questions import Option, Question, of_chapter
+from mobilelab.course.widgets import page
 from mobilelab.course.widgets.tables import html_table
 from mobilelab.jupyter import progress
 
@@ -23,74 +25,29 @@ def marked_up(text: str) -> str:
 def explanation(option: Option) -> str:
     """What an option says for itself, as HTML."""
     sign, color, word = ("✓", "#009E73", "Right") if option.right else ("✗", "#D55E00", "Not this")
+    right = " data-right" if option.right else ""
     return (
-        f"<div style='border-left:5px solid {color};padding:.2em .8em;margin:.2em 0'>"
+        f"<div data-option{right} style='border-left:5px solid {color};padding:.2em .8em'>"
         f"<b>{sign} {word}.</b> {marked_up(option.why)}</div>"
     )
 
 
-class QuestionBox(w.VBox):
-    """One question: choose with Tab and Space, check with the button, read why.
-
-    Args:
-        question: what is asked.
-        answer: an earlier answer, if there is one.
-    """
-
-    def __init__(self, question: Question, answer: progress.Answer | None = None) -> None:
-        self.question = question
-        #: What a callback raised.
-        self.errors: list[Exception] = []
-        texts = [
-            (f"{'ABCDEF'[i]}  {option.text.replace('`', '')}", i)
-            for i, option in enumerate(question.options)
-        ]
-        self.options = w.RadioButtons(options=texts, value=None, layout=w.Layout(width="auto"))
-        self.options.add_class("mobilelab-options")
-        self.check = w.Button(description="Check", disabled=True)
-        self.why = w.HTML()
-        self.why.add_class("mobilelab-why")
-        self.standing = w.HTML(_standing(answer))
-        self.options.observe(self._chosen, names="value")
-        self.check.on_click(self._checked)
-        super().__init__(
-            [
-                w.HTML(f"<b>{question.key}</b> {marked_up(question.text)}"),
-                self.options,
-                w.HBox([self.check, self.standing]),
-                self.why,
-            ],
-            layout=w.Layout(margin="0 0 1.2em 0"),
-        )
-
-    def _chosen(self, change: dict) -> None:
-        self.check.disabled = change["new"] is None
-        self.why.value = ""
-
-    def _checked(self, button: w.Button) -> None:
-        try:
-            option = self.question.options[cast(int, self.options.value)]
-            self.why.value = f"<div role='status'>{explanation(option)}</div>"
-            self.standing.value = _standing(progress.remember(self.question.key, option.right))
-        except ProgressError as error:  # the answer is explained; only the memory fails
-            self.standing.value = f"<span role='alert'>{html.escape(str(error))}</span>"
-        except Exception as error:
-            self.errors.append(error)
-            self.why.value = (
-                f"<div role='alert'>{type(error).__name__}: {html.escape(str(error))}</div>"
-            )
-            raise
+def folded(question: Question) -> str:
+    """A question as HTML that needs no script: below each option its explanation, folded."""
+    lines = "".join(
+        f"<li><b>{letter}</b> {marked_up(option.text)}"
+        f"<details><summary>{letter}: right or not, and why</summary>"
+        f"{explanation(option)}</details></li>"
+        for letter, option in zip("ABCDEF", question.options, strict=False)
+    )
+    return (
+        f"<section class='mlq' data-key='{question.key}'>"
+        f"<p><b>{question.key}</b> {marked_up(question.text)}</p><ul>{lines}</ul></section>"
+    )
 
 
-def _standing(answer: progress.Answer | None) -> str:
-    if answer is None:
-        return ""
-    tries = "1 try" if answer.tries == 1 else f"{answer.tries} tries"
-    return f"{'right' if answer.right else 'not yet right'}, {tries}"
-
-
-class Quiz(w.VBox):
-    """The questions of a chapter.
+class Quiz(anywidget.AnyWidget):
+    """The questions of a chapter; the page explains the answers, the kernel remembers them.
 
     Args:
         chapter: for example ``"03"``.
@@ -99,39 +56,70 @@ class Quiz(w.VBox):
         MobileLabError: if the chapter has no questions.
     """
 
+    #: The questions as HTML.
+    body = Unicode().tag(sync=True)
+    #: By a question's key, how the learner stands: ``{"right": bool, "tries": int}``.
+    standing = Dict().tag(sync=True)
+    #: Why answers cannot be remembered; empty if all is well.
+    problem = Unicode().tag(sync=True)
+    _esm = Unicode().tag(sync=True)
+    _css = Unicode().tag(sync=True)
+
     def __init__(self, chapter: str) -> None:
         self.questions = of_chapter(chapter)
-        trouble = ""
+        problem, answers = "", {}
         try:
             answers = progress.load()
         except ProgressError as error:
-            answers, trouble = {}, f"<div role='alert'>{html.escape(str(error))}</div>"
-        self.boxes = [QuestionBox(q, answers.get(q.key)) for q in self.questions]
-        super().__init__([w.HTML(trouble), *self.boxes] if trouble else self.boxes)
+            problem = str(error)
+        keys = {question.key for question in self.questions}
+        super().__init__(
+            body="".join(folded(question) for question in self.questions),
+            standing={key: _stands(a) for key, a in answers.items() if key in keys},
+            problem=problem,
+            _esm=page.quiz_module(),
+            _css=page.style("quiz"),
+        )
+        self.on_msg(self._told)
 
-    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, str]:
-        """The live quiz, and for readers without a kernel the same with folded explanations."""
+    def _told(self, _: object, content: dict[str, Any], __: object) -> None:
+        self.answer(content["key"], content["option"])
+
+    def answer(self, key: str, option: int) -> None:
+        """Remember that an option was checked, as the page asks for.
+
+        Args:
+            key: of the question, for example ``"03.1"``.
+            option: its place among the options, from 0.
+        """
+        (question,) = (each for each in self.questions if each.key == key)
+        try:
+            answer = progress.remember(key, question.options[option].right)
+        except ProgressError as error:  # the answer is explained; only the memory fails
+            self.problem = str(error)
+        except Exception as error:
+            self.problem = f"{type(error).__name__}: {error}"
+            raise
+        else:
+            self.problem = ""
+            self.standing = {**self.standing, key: _stands(answer)}
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """The live quiz, the same for a page without a kernel, and text."""
         bundle = super()._repr_mimebundle_(**kwargs)
-        assert bundle is not None  # only a widget without a view has none
-        text, page = [], []
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
+        text = []
         for question in self.questions:
-            letters = list(zip("ABCDEF", question.options, strict=False))
             text.append(f"{question.key} {question.text}")
+            letters = zip("ABCDEF", question.options, strict=False)
             text += [f"  {letter} {option.text}" for letter, option in letters]
-            page.append(
-                f"<p><b>{question.key}</b> {marked_up(question.text)}</p>"
-                + "<ul>"
-                + "".join(
-                    f"<li><b>{letter}</b> {marked_up(option.text)}"
-                    f"<details><summary>{letter}: right or not, and why</summary>"
-                    f"{explanation(option)}</details></li>"
-                    for letter, option in letters
-                )
-                + "</ul>"
-            )
-        bundle["text/plain"] = "\n".join(text)
-        bundle["text/html"] = "".join(page)
-        return bundle
+        data["text/plain"] = "\n".join(text)
+        data["text/html"] = page.stored_quiz(self.body)
+        return (data, metadata) if metadata else data
+
+
+def _stands(answer: progress.Answer) -> dict[str, Any]:
+    return {"right": answer.right, "tries": answer.tries}
 
 
 class ProgressTable:
