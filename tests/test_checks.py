@@ -4,6 +4,7 @@ import importlib.util
 import math
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -399,6 +400,34 @@ def test_a_gate_looks_at_every_record_and_at_the_version_asked_for():
     assert refused(ch05.check_verdict(gate)) == [
         "a file with one altered bit in its smallest record",
         "a file with altered bits in a compressed record",
+    ]
+
+
+def test_integers_that_were_resized_are_rounded():
+    def prepare(raw, max_value, size, mean, std):
+        x = torch.nn.functional.interpolate(raw, size=(size, size), mode="bilinear")
+        x = x.float() / max_value
+        return (x - torch.tensor(mean).view(1, -1, 1, 1)) / torch.tensor(std).view(1, -1, 1, 1)
+
+    assert refused(ch05.check_prepare(prepare)) == ["the corners 0 1 / 2 3, enlarged to 4x4"]
+
+
+def test_a_gate_does_not_ask_a_renamed_file_for_its_name():
+    def gate(path, newest):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if archive.testzip():
+                    return "damaged"
+                names = archive.namelist()
+        except (zipfile.BadZipFile, zlib.error):
+            return "damaged"
+        if f"{path.stem}/bytecode.pkl" not in names:
+            return "no bytecode"
+        version = torch.jit.mobile._get_model_bytecode_version(str(path))
+        return "ok" if version <= newest else "too new"
+
+    assert refused(ch05.check_verdict(gate)) == [
+        "an intact file of version 8 and a copy of another name, for a runtime up to 9"
     ]
 
 

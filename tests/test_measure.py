@@ -312,6 +312,10 @@ def test_one_thread_is_one_thread_for_mobile_kernels(tmp_path, model, data, firs
 def test_an_interval_is_never_printed_as_a_point():
     assert str(measure.Ratio(0.94, 0.90, 0.97)) == "0.94x (0.90 to 0.97)"
     assert str(measure.Ratio(0.941, 0.940, 0.943)) == "0.941x (0.940 to 0.943)"
+    assert str(measure.Ratio(10.06, 9.96, 10.1)) == "10.06x (9.96 to 10.10)"
+    assert str(measure.Ratio(12.34, 11.11, 13.77)) == "12.3x (11.1 to 13.8)"
+    assert str(measure.Ratio(258.33, 237.23, 262.66)) == "258x (237 to 263)"
+    assert str(measure.Ratio(258.33, 258.31, 258.36)) == "258.33x (258.31 to 258.36)"
     assert str(measure.Ratio(1, 1, 1)) == "1.0000x (1.0000 to 1.0000)"
 
 

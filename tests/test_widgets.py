@@ -5,12 +5,14 @@ import csv
 import dataclasses
 import io
 import math
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from matplotlib.colors import to_hex
 from records import record
+from rjsmin import jsmin
 from torch.utils.flop_counter import FlopCounterMode
 from traitlets import TraitError
 
@@ -33,6 +35,7 @@ from mobilelab.measure.quantities import ACCURACY, LATENCY, MEMORY, SIZE, Axis
 from mobilelab.measure.report import COURSE, Budget
 from mobilelab.recipes import remeasure, variants
 
+SCRIPTS = Path(widgets.__file__).parent / "static"
 TABLE = [
     record("big", file_kb=1500.0, median_ms=1.0, accuracy=0.99),
     record("small", file_kb=400.0, median_ms=4.2, accuracy=0.985),
@@ -619,6 +622,25 @@ def test_larger_pictures_cost_more_and_macs_grow_with_the_area():
 
 def test_macs_are_those_of_a_convolution_by_hand():
     assert resolution.macs(torch.nn.Conv2d(3, 8, 3, padding=1), (1, 3, 10, 10)) == 3 * 8 * 9 * 100
+
+
+def texts(code):
+    """The text parts of a script's template literals; one within another is refused."""
+    found, at = [], 0
+    while (at := code.find("`", at)) >= 0:
+        end = code.index("`", at + 1)
+        inside = code[at + 1 : end]
+        assert inside.rfind("${") <= inside.rfind("}"), inside
+        found += re.split(r"\$\{[^}]*\}", inside)
+        at = end + 1
+    return found
+
+
+@pytest.mark.parametrize("file", sorted(SCRIPTS.glob("*.js")), ids=lambda file: file.name)
+def test_leaving_spaces_out_of_a_script_leaves_its_texts(file):
+    """The tool that does it takes a template literal within another for code."""
+    code = re.sub(r"^\s*(/\*\*(?:.|\n)*?\*/|//.*)$", "", file.read_text(), flags=re.M)
+    assert texts(jsmin(code)) == texts(code)
 
 
 # --- quiz and progress ----------------------------------------------------------------------

@@ -37,8 +37,10 @@ class Ratio:
     about the distribution; Conover, Practical Nonparametric Statistics, 3.2)."""
 
     def __str__(self) -> str:
-        # Two digits, or as many as it takes to see that the interval has a width.
-        digits = next((n for n in (2, 3) if f"{self.low:.{n}f}" != f"{self.high:.{n}f}"), 4)
+        # Three figures, or as many as it takes to see that the interval has a width.
+        start = 0 if self.low >= 100 else 1 if self.low >= 10 else 2
+        tried = range(start, 4)
+        digits = next((n for n in tried if f"{self.low:.{n}f}" != f"{self.high:.{n}f}"), 4)
         return f"{self.median:.{digits}f}x ({self.low:.{digits}f} to {self.high:.{digits}f})"
 
 

@@ -24,9 +24,10 @@ class _Double(nn.Module):
 
 
 def files(folder: Path) -> dict[str, Path]:
-    """Files: intact, backported to 5, by ``.save()``, altered thrice, cut off, not a zip."""
+    """Two intact, backported to 5, by ``.save()``, three altered, cut off, not a zip."""
     names = ("intact", "old", "saved", "altered", "small", "packed", "cut", "text")
     files = {name: folder / f"{name}.ptl" for name in names}
+    files["renamed"] = folder / "release-2.ptl"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         module = torch.jit.script(_Double())
@@ -34,6 +35,7 @@ def files(folder: Path) -> dict[str, Path]:
         module.save(str(files["saved"]))
     torch.jit.mobile._backport_for_mobile(str(files["intact"]), str(files["old"]), 5)
     content = bytearray(files["intact"].read_bytes())
+    files["renamed"].write_bytes(content)
     with zipfile.ZipFile(files["intact"]) as archive:
         weights = max((archive.read(name) for name in archive.namelist()), key=len)
         small = next(name for name in archive.namelist() if name.endswith("/version"))

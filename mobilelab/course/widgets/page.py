@@ -9,11 +9,14 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from typing import Any
+
+from rjsmin import jsmin
 
 _IMPORT = re.compile(r'^import [^;]*? from "\./(\w+)\.js";\n', re.M)
-_REMARK = re.compile(r"^\s*(?:/\*\*(?:.|\n)*?\*/|//.*)\n", re.M)
 
 
 @cache
@@ -31,7 +34,7 @@ def _in_order(name: str, seen: list[str]) -> list[str]:
 
 @cache
 def script(*kinds: str) -> str:
-    """The code of modules and of all that they import, comments and indents left out.
+    """The code of modules and of all that they import, comments and spaces left out.
 
     Args:
         kinds: names of modules under ``static``.
@@ -42,9 +45,18 @@ def script(*kinds: str) -> str:
             _in_order(kind, order)
     parts = []
     for name in order:
-        text = _REMARK.sub("", _IMPORT.sub("", _read(f"{name}.js")))
+        text = _IMPORT.sub("", _read(f"{name}.js"))
         parts.append(re.sub(r"^export ", "", text, flags=re.M))
-    return re.sub(r"\n\s+", "\n", "".join(parts))
+    return str(jsmin("".join(parts)))
+
+
+def _short(value: Any) -> Any:
+    """JSON values with floats of nine significant digits, which is more than a clock has."""
+    if isinstance(value, float):
+        return float(f"{value:.9g}")
+    if isinstance(value, Mapping):
+        return {name: _short(each) for name, each in value.items()}
+    return [_short(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 @cache
@@ -87,8 +99,9 @@ def stored(kind: str, data: object, state: object, fallback: str) -> str:
     """
     # "<" would let a text end the script.
     values = json.dumps(
-        {"data": data, "state": state}, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-    )
+        _short({"data": data, "state": state}),
+        ensure_ascii=False, allow_nan=False, separators=(",", ":"),
+    )  # fmt: skip
     values = values.replace("<", "\\u003c")
     return (
         f'<div class="mobilelab-stored"><style>{style()}</style>'

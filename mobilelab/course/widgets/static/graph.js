@@ -33,12 +33,14 @@ function sideBySide(names, rows) {
     ? `<td class="ml-op ml-${kind}">${SIGNS[kind]} ${escape(text)}</td>` : '<td class="ml-op"></td>';
   const body = rows.slice(0, OPEN).map(([kind, left, right]) => `<tr>${cell(kind, left)}${cell(kind, right)}</tr>`);
   const more = rows.slice(OPEN).map(([kind, left, right]) => `${SIGNS[kind]} ${escape(left || right)}`);
+  const folded = more.length
+    ? `<details><summary>${more.length} more lines</summary><pre>${more.join("\n")}</pre></details>` : "";
   const [left, right] = names.map(escape);
   return `<div class="mobilelab-graph ml-table" role="region" tabindex="0" data-lm-suppress-shortcuts="true" ` +
     `aria-label="operators side by side"><table><thead><tr><th scope="col">${left}: − gone</th>` +
     `<th scope="col">${right}: + new</th></tr></thead><tbody>` +
     `${body.join("") || '<tr><td colspan="2">No operator changed.</td></tr>'}</tbody></table>` +
-    `${more.length ? `<details><summary>${more.length} more lines</summary><pre>${more.join("\n")}</pre></details>` : ""}</div>`;
+    `${folded}</div>`;
 }
 
 function bars(kinds, counts, names, width) {

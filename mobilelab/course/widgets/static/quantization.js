@@ -99,7 +99,7 @@ export function quantization({ data, picture, panel, live }) {
         head: ["quantity", "value"],
         rows: () => [
           ["levels to choose from", String(count)], ["levels in use", String(used)], ["scales", scales],
-          [`zero point${want.channels ? ` of channel ${sheet.channels[shown]}` : ""}`, String(zero)],
+          ["zero point" + (want.channels ? ` of channel ${sheet.channels[shown]}` : ""), String(zero)],
           ["relative error", percent(error, 2)], ["largest error", fixed(largest, null)],
           ["clipped", percent(clipped, 2)], ["accuracy in float", percent(accuracy.float, 1)],
           [`accuracy with ${want.what} rounded`, after],

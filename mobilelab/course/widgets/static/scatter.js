@@ -35,8 +35,8 @@ export function domain(records, axes, name) {
   return [Math.min(0, low), (high > 0 ? 1.08 * high : 1)];
 }
 
-const words = (axis) =>
-  `${axis.label}${axis.unit ? ` (${axis.unit})` : ""}, ${axis.more ? "more" : "less"} is better`;
+const words = ({ label, unit, more }) =>
+  label + (unit ? ` (${unit})` : "") + `, ${more ? "more" : "less"} is better`;
 
 /** Points that stand on top of each other, greedily by the first of each heap. */
 function heaps(points) {

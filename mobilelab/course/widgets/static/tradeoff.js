@@ -88,7 +88,8 @@ export function tradeoff({ data, picture, move, panel, live }) {
   const meets = (r) => paint.meets.has(r);
   const say = (r) => {
     const why = reasons(r);
-    return `${r.name}: ${[...new Set(paint.axes)].map((a) => `${data().axes[a].label} ${r.axes[a][1]}`).join(", ")}; ` +
+    const values = [...new Set(paint.axes)].map((a) => `${data().axes[a].label} ${r.axes[a][1]}`);
+    return `${r.name}: ${values.join(", ")}; ` +
       (why.length ? `misses the budget: ${why.join("; ")}.` : "meets the budget.");
   };
 
