@@ -295,6 +295,51 @@ def test_chapter_04_steps_through_the_passes(server, page, printed):
     healthy(notebook)
 
 
+#: The four explorers that ask nothing of the kernel once they are made, small, and by the name of
+#: a slider what the words say at its end.
+SMALL = {
+    "input size": (
+        "from mobilelab.course.widgets.resolution import Cost\n"
+        "widgets.ResolutionExplorer([Cost(s, s / 9, s / 3, s * s) for s in (64, 96, 128)])",
+        "128 x 128: median",
+    ),
+    "after the step": (
+        "scripted = torch.jit.script(model)\n"
+        "frozen = torch.jit.freeze(scripted)\n"
+        "widgets.GraphExplorer({'scripted': scripted, 'frozen': frozen, 'again': frozen})",
+        "→ again",
+    ),
+    "sparsity (%)": (
+        "widgets.PruningExplorer(model, data, start=(0.4, 0.8), images=25)",
+        "80% weights set to zero",
+    ),
+    "bits": (
+        "folded = models.QuantizableTinyMobileNet.from_float(model).fuse()\n"
+        "widgets.QuantizationPlayground(folded, data, images=10)",
+        "of 256 levels",
+    ),
+}
+
+
+def test_the_other_explorers_are_live_in_notebook_7(server, page):
+    sources = [LOADED + "from mobilelab import widgets", *(source for source, _ in SMALL.values())]
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s) for s in sources])
+    made.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(made, server.folder / "small.ipynb")
+    notebook = lab.Notebook(server, page, "small.ipynb", app="notebooks")
+    notebook.run_all()
+    healthy(notebook)
+    for label, (source, said) in SMALL.items():
+        output = notebook.output(source.splitlines()[0])
+        slider = output.get_by_role("slider", name=label)
+        slider.focus()
+        page.keyboard.press("End")
+        expect(words(output)).to_contain_text(said)
+        page.keyboard.press("Home")
+        expect(words(output)).not_to_contain_text(said)
+    healthy(notebook)
+
+
 def test_chapter_09_explores_three_runtimes(server, page, walk):
     new = [v for v in successors.SUCCESSORS if v.name in NEW]
     built = walk(*variants.named("mobile-nhwc", "mobile-int8"), *new)
