@@ -15,6 +15,7 @@ from nbval.plugin import IPyNbCell, IPyNbFile
 from records import record
 
 from mobilelab.course import widgets
+from mobilelab.course.widgets import page, quiz
 from mobilelab.course.widgets.resolution import Cost
 from mobilelab.recipes import successors, variants
 
@@ -275,6 +276,19 @@ def test_of_resolution_and_graph_work_and_operators_are_compared_and_no_time(a_c
     graph = kept(widgets.GraphExplorer({"a": whole, "b": frozen}))
     assert a_cell.compare_outputs(kept(widgets.GraphExplorer({"a": whole, "b": frozen})), graph)
     assert not a_cell.compare_outputs(kept(widgets.GraphExplorer({"a": whole, "b": bare})), graph)
+
+
+def test_of_a_quiz_the_questions_are_compared_and_not_the_script(a_cell, monkeypatch):
+    def kept():
+        bundle = widgets.Quiz("00")._repr_mimebundle_()
+        return [nbformat.v4.new_output("display_data", data={"text/html": bundle["text/html"]})]
+
+    stored = kept()
+    monkeypatch.setattr(page, "script", lambda kind: "another()")
+    assert kept() != stored and a_cell.compare_outputs(kept(), kept())
+    assert a_cell.compare_outputs(kept(), stored)
+    monkeypatch.setattr(quiz, "marked_up", lambda text: "another text")
+    assert not a_cell.compare_outputs(kept(), stored)
 
 
 CHANGED = (
