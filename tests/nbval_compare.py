@@ -84,8 +84,8 @@ _STORED = re.compile(
 )
 #: What an explorer's data has that follows from times and memory, or that its rows say already.
 _FOLLOWS = {
-    "median_ms", "p95_ms", "float_ms", "file_kb", "accuracy", "axes", "text", "budget", "key",
-    "max", "measured", "added_mib", "quantities", "alt", "rows",
+    "median_ms", "p95_ms", "float_ms", "times_float", "file_kb", "accuracy", "axes", "text",
+    "budget", "key", "max", "measured", "added_mib", "quantities", "alt", "rows",
 }  # fmt: skip
 
 

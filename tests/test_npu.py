@@ -128,6 +128,27 @@ def test_vela_is_asked_again_for_other_sizes_and_memories(pieces):
     assert (slow.clock_hz, slow.memory) == (200e6, "Shared_Sram")
 
 
+@pytest.mark.parametrize(
+    ("system", "memory", "kept"),
+    [
+        ("Ethos_U85_SYS_Flash_High", "Shared_Sram", "flash"),
+        ("Ethos_U85_SYS_Flash_High", "Sram_Only", "SRAM"),
+        ("Ethos_U85_SYS_DRAM_Mid", "Shared_Sram", "DRAM"),
+    ],
+)
+def test_an_estimate_says_where_the_weights_lie(pieces, system, memory, kept):
+    (graph,) = runtimes.load(pieces["ethos-u85-256"][1]).graphs
+    report = vela.estimate(graph, "ethos-u85-128", system, memory)
+    words = {
+        "flash": (report.sram, ", 1 kB flash"),
+        "SRAM": (report.sram + report.flash, ", of these 1 kB weights and commands"),
+        "DRAM": (report.sram, ", 1 kB DRAM"),
+    }
+    total, end = words[kept]
+    assert report.sram_in_all == total
+    assert str(report).endswith(f"{total / 1000:.0f} kB SRAM{end}")
+
+
 @pytest.mark.parametrize("target", ["ethos-u55-512", "ethos-u99-128", "hexagon", "ethos-u55"])
 def test_an_accelerator_that_vela_does_not_know_is_refused_with_those_it_does(target):
     with pytest.raises(ExportError, match="ethos-u55-32, .*ethos-u85-2048"):

@@ -32,7 +32,7 @@ from mobilelab.course.widgets.fake_quantization import Setting
 from mobilelab.course.widgets.pareto import pareto
 from mobilelab.jupyter import progress
 from mobilelab.measure.quantities import ACCURACY, LATENCY, MEMORY, SIZE, Axis
-from mobilelab.measure.report import COURSE, Budget
+from mobilelab.measure.report import COURSE, Budget, Results
 from mobilelab.recipes import remeasure, variants
 
 SCRIPTS = Path(widgets.__file__).parent / "static"
@@ -111,6 +111,24 @@ def test_a_limit_that_nobody_set_is_none():
     explorer.y.value = "p95"
     dashed = [line for line in explorer.figure().axes[0].lines if line.get_linestyle() == "--"]
     assert len(dashed) == 2
+
+
+def test_until_the_slider_moves_a_time_is_judged_by_its_own_ratio_as_in_the_table():
+    """On a busy host the ratio of the medians and the median of the ratios differ."""
+    rows = [
+        record("float", median_ms=3.0, float_ms=3.0, times_float=1.0),
+        record("near", median_ms=9.0, float_ms=3.0, times_float=1.9),
+        record("slow", median_ms=4.0, float_ms=3.0, times_float=2.1),
+    ]
+    budget = Budget(times_float=2.0)
+    explorer = widgets.TradeoffExplorer(rows, budget)
+    told = [row[-1] for row in Results(rows, budget).cells()[1]]
+    assert told == ["met", "met", "2.10x the float model's time, too slow on this host"]
+    assert [row[-1] for row in explorer.view().rows] == told
+    assert "(drawn at 6.0 ms, from 3.00 ms beside them): float, near;" in explorer.view().alt
+    explorer.latency.value = 8.5  # what is moved says a time, on this host
+    now = ["met", "0.50 ms too slow on this host", "met"]
+    assert [row[-1] for row in explorer.view().rows] == now
 
 
 def test_a_file_that_no_phone_can_load_does_not_compete():

@@ -68,7 +68,8 @@ class Report:
     sram: int
     """SRAM for what is computed on the way, at its peak."""
     flash: int
-    """Memory for weights and commands, on the chip or beside it."""
+    """Memory for weights and commands. Vela calls it flash in the mode ``Sram_Only`` as well,
+    where they lie in SRAM; 0 where the system keeps them in DRAM."""
     dram: int
     weights: int
     """Weights before Vela packed them; int8, so their number too."""
@@ -84,11 +85,23 @@ class Report:
         per_cycle = int(self.accelerator.split("_")[-1])
         return self.macs / (self.cycles * per_cycle)
 
+    @property
+    def sram_in_all(self) -> int:
+        """Bytes of SRAM, with weights and commands where the memory mode keeps them there."""
+        return self.sram + (self.flash if self.memory == "Sram_Only" else 0)
+
     def __str__(self) -> str:
+        memory = f"{self.sram_in_all / 1000:.0f} kB SRAM"
+        if self.sram_in_all > self.sram:
+            memory += f", of these {self.flash / 1000:.0f} kB weights and commands"
+        elif self.flash:
+            memory += f", {self.flash / 1000:.0f} kB flash"
+        else:
+            memory += f", {self.dram / 1000:.0f} kB DRAM"
         return (
             f"{self.accelerator}: {self.cycles / 1e6:.2f} M cycles, {self.macs / 1e6:.1f} M "
             f"multiply-accumulates ({self.utilization:.0%} of the multipliers busy), "
-            f"{self.sram / 1000:.0f} kB SRAM, {self.flash / 1000:.0f} kB flash"
+            f"{memory}"
         )
 
 

@@ -149,7 +149,7 @@ def random_record(rng, name):
         iqr_ms=rng.choice([0.0, 0.1, 0.3]), p95_ms=rng.uniform(0.2, 6),
         accuracy=rng.choice([0.98, 0.99, None, rng.random()]),
         verdict=rng.choice(["same", "same", "close", "DIFFERENT"]),
-        float_ms=rng.choice([None, 1.0]), times_float=None,
+        float_ms=rng.choice([None, 1.0]), times_float=rng.choice([None, 0.5, 1.0, 2.125]),
     )  # fmt: skip
 
 
@@ -173,10 +173,13 @@ def test_front_and_reasons_are_the_same_in_the_page_in_python_and_in_the_exercis
         limit = Budget(
             rng.choice([float("inf"), 150.0, 300.0]), rng.choice([float("inf"), 1.0, 2.0]),
             rng.choice([None, 0.5, 0.98]), p95_times_float=rng.choice([float("inf"), 1.5]),
+            times_float=rng.choice([float("inf"), 1.0, 1.5]),
         )  # fmt: skip
         explorer = widgets.TradeoffExplorer(rows, limit)
         explorer.x.value, explorer.y.value = rng.sample(("size", "latency", "accuracy"), 2)
         explorer.everything.value = bool(number % 2)
+        if number % 3 == 0:
+            explorer.latency.value = rng.choice([1.0, 2.0])
         axes = explorer.axes[explorer.x.value], explorer.axes[explorer.y.value]
         tables.append({"data": explorer.data, "state": explorer.state})
         missed = [explorer.budget.misses(r) for r in rows]

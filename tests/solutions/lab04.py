@@ -84,5 +84,10 @@ def wrong_products_5(size, patch, width, depth, classes):  # what the counter fi
     return right_products(size, patch, width, depth, classes) - depth * 2 * n * n * width
 
 
+def wrong_products_7(size, patch, width, depth, classes):  # the edge is in no patch
+    n = (size // patch) ** 2
+    return right_products(size, patch, width, depth, classes) + (size**2 - n * patch**2) * width
+
+
 def wrong_products_6(size, patch, width, depth, classes):  # the head has always ten classes
     return right_products(size, patch, width, depth, 10)

@@ -68,6 +68,8 @@ def check_products(products: Callable[[int, int, int, int, int], float]) -> Chec
         ("twice the size", (64, 4, 32, 3, 10),
          "256 patches and a class token: the pairs are 257 x 257."),
         ("larger patches", (32, 8, 32, 3, 10), "16 patches, each of 64 pixels."),
+        ("a size that does not divide", (35, 4, 48, 3, 10),
+         "What is left over at the edge is in no patch."),
         ("wider and deeper", (32, 4, 64, 6, 10),
          "The linear layers grow with the square of the width, the pairs with the width."),
         ("more classes", (32, 4, 32, 3, 1000), "Only the head has to do with the classes."),

@@ -146,21 +146,38 @@ class TradeoffExplorer(Explorer):
 
     @property
     def budget(self) -> Budget:
-        """The budget that the sliders say; a limit that has no slider stays as it was."""
-        return replace(
+        """The budget that the sliders say; a limit that has no slider stays as it was.
+
+        Where nobody moved the slider of the time, each record is judged by its own ratio to the
+        float model's time, as in the table; moved, the slider says a time on this host.
+        """
+        moved = replace(
             self._start,
             file_kb=_limit(self.size),
-            median_ms=_limit(self.latency),
             accuracy=self._start.accuracy if self.accuracy.disabled else self.accuracy.value / 100,
-            times_float=math.inf,  # the latency slider began there
+        )
+        if self._by_ratio:
+            return moved
+        return replace(moved, median_ms=_limit(self.latency), times_float=math.inf)
+
+    @property
+    def _by_ratio(self) -> bool:
+        """Whether the limit on the time is still the budget's, for the rows that it began with."""
+        first = self._measured[self._first]
+        return (
+            self._start.limit_ms(first) < math.inf
+            and self.records is first
+            and self.latency.value == self._start.limit_ms(first)
         )
 
     @property
     def _began(self) -> str:
         """Where the limit on the time came from: no row of the table need be the float model."""
-        took = float_ms(self.records)
+        took = float_ms(self._measured[self._first])
         if took is None or self._start.times_float == math.inf:
             return ""
+        if self._by_ratio:
+            return f" (drawn at {self.latency.value:.1f} ms, from {took:.2f} ms beside them)"
         times = f"{self._start.times_float:g} times"
         return f" (which began at {times} the float model's {took:.2f} ms, timed beside them)"
 

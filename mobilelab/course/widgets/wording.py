@@ -83,6 +83,7 @@ def _record(record: Record, axes: Mapping[str, Axis], cells: Sequence[str]) -> d
         "median_ms": record.median_ms,
         "p95_ms": record.p95_ms,
         "float_ms": record.float_ms,
+        "times_float": record.times_float,
         "accuracy": _finite(record.accuracy),
         "different": record.verdict == "DIFFERENT",
         "phone": runtimes.on_phones(record.file),
@@ -141,6 +142,9 @@ def for_page(
         "head": [*headings, "budget"],
         "axes": {name: _axis(name, axis, grade, budget, records) for name, axis in axes.items()},
         "budget": {
+            "times_float": _finite(budget.times_float),
+            "median_ms": _finite(budget.median_ms),
+            "limit_ms": _finite(budget.limit_ms(records)),
             "p95_times_float": _finite(budget.p95_times_float),
             "p95_ms": _finite(axes["p95"].limit(budget, records)),
             "accuracy": budget.accuracy,

@@ -156,7 +156,7 @@ export function tradeoff({ data, picture, move, panel, live }) {
   function limit(name, budget, records) {
     const axis = data().axes[name];
     const value = axis.limit === "size" ? budget.file_kb
-      : axis.limit === "latency" ? budget.median_ms
+      : axis.limit === "latency" ? budget.drawn_ms
       : axis.limit === "p95" ? data().budget.p95_ms
       : axis.limit === "quality" && budget.accuracy != null
         ? budget.accuracy * (data().metric.percent ? 100 : 1) : axis.limit === "quality" ? null : axis.limit;
