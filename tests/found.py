@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 import torch
 import torch.utils.bundled_inputs as bundled
@@ -326,6 +326,94 @@ class Keeps(nn.Module):
         return x + self.seen
 
 
+class Streams(nn.Module):
+    """Goes on with the state that it kept, and counts its calls for nobody."""
+
+    def __init__(self):
+        super().__init__()
+        self.l, self.f = nn.LSTM(6, 8), nn.Linear(8, 2)
+        self.h, self.c, self.calls = torch.zeros(1, 1, 8), torch.zeros(1, 1, 8), 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        y, (self.h, self.c) = self.l(x, (self.h, self.c))
+        return self.f(y)
+
+
+class Ring(nn.Module):
+    """The last five samples, which begin as ones, and the first call's flag."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("ring", torch.ones(1, 2, 5))
+        self.f, self.new = nn.Conv1d(2, 3, 3), True
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.new = False
+        self.ring.copy_(torch.cat([self.ring[:, :, 1:], x], 2))
+        return self.f(self.ring)
+
+
+class Waits(nn.Module):
+    """Has no state before its first call."""
+
+    def __init__(self, start: float = 0.0):
+        super().__init__()
+        self.g, self.start = nn.GRUCell(3, 4), start
+        self.h = torch.jit.Attribute(None, Optional[Tensor])  # noqa: UP045  torch reads it
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.h
+        if h is None:
+            h = torch.full((x.size(0), 4), self.start)
+        h = self.g(x, h)
+        self.h = h
+        return h
+
+
+class Lately(nn.Module):
+    """A list of the last three, changed in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = torch.jit.Attribute([torch.zeros(1, 3) for _ in range(3)], list[Tensor])
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.rows.append(x)
+        self.rows.pop(0)
+        return torch.cat(self.rows).mean(0)
+
+
+class Numbers(nn.Module):
+    """Counts in a number of Python."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x * self.calls
+
+
+class Warms(Numbers):
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        if self.calls > 40:
+            return x * 2
+        return x
+
+
+class Grows(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.all = torch.zeros(0, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.all = torch.cat([self.all, x])
+        return self.all.mean(0)
+
+
 class Rolls(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x + torch.rand_like(x)
@@ -383,6 +471,8 @@ class Found:
     refused: str = ""
     """Words of the refusal."""
 
+    state: bool = False
+    """Whether it keeps one from call to call."""
     no_pte: str = ""
     """Words of ExecuTorch's refusal, where it has no kernel."""
 
@@ -501,6 +591,11 @@ FOUND: dict[str, Found] = {
     "in place": Found(scripted(InPlace), ("3x4",)),
     "branches on shapes": Found(scripted(Branches), ("2x3x4", "2x4")),
     "optional left out": Found(scripted(Branches), ("2x4",)),
+    "in place state": Found(scripted(Keeps), ("2x3",), state=True),
+    "streaming lstm": Found(scripted(Streams), ("3x1x6",), state=True),
+    "ring buffer": Found(scripted(Ring), ("1x2x1",), lite=True, state=True),
+    "state that begins as None": Found(scripted(Waits), ("1x3",), state=True),
+    "list as state": Found(scripted(Lately), ("1x3",), state=True),
 }  # fmt: skip
 
 REFUSED: dict[str, Found] = {
@@ -508,7 +603,13 @@ REFUSED: dict[str, Found] = {
     "decision": Found(scripted(Decides), ("2x3",), refused="torch.where"),
     "number read out": Found(scripted(ReadsOut), ("2x3",), refused="read out of a tensor"),
     "counting": Found(scripted(Counts), ("2x3",), refused="as many answers as the input decides"),
-    "state": Found(scripted(Keeps), ("2x3",), refused="keeps a state"),
+    "state as a number": Found(
+        scripted(Numbers), ("2x3",), refused="takes calls, a number that every call changes"
+    ),
+    "decision by a state": Found(
+        scripted(Warms), ("2x3",), refused="decides by calls, which every call changes"
+    ),
+    "state that grows": Found(scripted(Grows), ("1x3",), refused="all has another shape after"),
     "random": Found(scripted(Rolls), ("2x3",), refused="draws random numbers"),
     "training": Found(
         lambda: torch.jit.script(nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)).train()),

@@ -15,8 +15,9 @@ from found import (
     FOUND,
     REFUSED,
     XT,
-    Keeps,
+    Listed,
     Picture,
+    Waits,
     int8_fx,
     optimized,
     quietly,
@@ -31,13 +32,13 @@ from mobilelab.cli.main import app
 from mobilelab.core.errors import ModelFileError, RescueError, ShapeError
 from mobilelab.core.trees import leaves
 from mobilelab.measure.parity import Verdict
-from mobilelab.rescue import archive, examples, proof, rewrite, source
+from mobilelab.rescue import archive, examples, jobs, proof, rewrite, source
 from mobilelab.rescue.findings import judge
 from mobilelab.rescue.graph import choose_engine, rebuild, record
 from mobilelab.rescue.inputs import LEAST, groups
 from mobilelab.rescue.inspect import contents
 from mobilelab.rescue.quantized import lowered
-from mobilelab.rescue.tape import Rebuilt, tensors
+from mobilelab.rescue.tape import Rebuilt
 from mobilelab.rescue.values import source_line
 
 #: Kinds that go all the way to files in every run; the others go there in the slow tests.
@@ -53,7 +54,7 @@ def opened(path):
 def prepared(path, shapes):
     found, module = opened(path)
     inside = contents(found, module)
-    return rewrite._prepared(found, examples.find(module, shapes), inside, False)
+    return jobs.prepared(found, examples.find(module, shapes), inside)
 
 
 def findings(path):
@@ -75,7 +76,7 @@ def test_a_rebuilt_network_answers_as_the_file(name, tmp_path):
     job = prepared(kind.save(tmp_path, "model"), kind.examples)
     for folded in (True, False):
         network = Rebuilt(lowered(job.tape, folded))
-        rows = proof.compared(job.old, proof.answers(network, job.groups, tensors))
+        rows = proof.compared(job.old, job.answers(network))
         assert proof.judged(rows, kind.int8).ok, rows
         if not kind.int8:
             assert max(row.relative for row in rows) < 1e-5
@@ -115,7 +116,7 @@ def test_a_lost_clamp_would_be_seen(tmp_path):
     tape = lowered(job.tape)
     step = next(step for step in tape.steps if "relu" in step.name or "hardtanh" in step.name)
     step.call = lambda x, *bounds: x
-    rows = proof.compared(job.old, proof.answers(Rebuilt(tape), job.groups, tensors))
+    rows = proof.compared(job.old, job.answers(Rebuilt(tape)))
     assert proof.judged(rows, rounds=False) is Verdict.DIFFERENT
 
 
@@ -137,7 +138,7 @@ def test_the_first_step_that_differs_is_named(tmp_path):
     step = next(step for step in tape.steps if step.name.startswith("aten.mean"))
     step.call = lambda x, *rest, dtype=None: torch.zeros(x.shape[:2])
     network = Rebuilt(tape)
-    rows = proof.compared(job.old, proof.answers(network, job.groups, tensors))
+    rows = proof.compared(job.old, job.answers(network))
     assert "first at aten::mean" in rewrite._differs(job, network, rows)
 
 
@@ -179,6 +180,61 @@ def test_int8_weights_stay_int8(tmp_path):
     assert weights and all(x.dtype == torch.int8 for x in weights)
 
 
+# --- state --------------------------------------------------------------------------------------
+
+
+def test_a_state_goes_in_and_comes_out(tmp_path):
+    """The new file, driven by hand with what the .state.json says, over twelve calls."""
+    kind = FOUND["ring buffer"]
+    path = kind.save(tmp_path, "m")
+    options = ["--example", "1x2x1", "--ending", ".pte", "--json", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, ["rescue", str(path), *options])
+    assert done.exit_code == 0, done.output
+    told = json.loads((tmp_path / "out" / "m.state.json").read_text())
+    assert told == json.loads(done.stdout)[0]["state"]
+    (ring,) = told
+    assert (ring["name"], ring["input"], ring["output"], ring["begins"]) == ("ring", 1, 1, 1.0)
+    state = torch.full(ring["shape"], ring["begins"])
+    session, old = runtimes.load(tmp_path / "out" / "m.pte"), torch.jit.load(str(path))
+    torch.manual_seed(3)
+    for _ in range(12):
+        x = torch.randn(1, 2, 1)
+        answer, state = session.predict(x, state)
+        assert torch.allclose(answer, old(x), atol=1e-5)
+        assert torch.equal(state, old.ring)
+
+
+def test_only_what_an_answer_depends_on_is_kept(tmp_path):
+    def names(name):
+        return [
+            one.name for one in prepared(FOUND[name].save(tmp_path, "m"), FOUND[name].examples).kept
+        ]
+
+    assert names("streaming lstm") == ["h", "c"]  # and not calls
+    assert names("list as state") == ["rows.1", "rows.2"]  # the first is dropped before it is read
+    assert names("scripted") == []
+
+
+def test_a_state_that_is_lost_would_be_seen(tmp_path):
+    kind = FOUND["streaming lstm"]
+    job = prepared(kind.save(tmp_path, "model"), kind.examples)
+    network = Rebuilt(lowered(job.tape))
+
+    def forgets(x, *state):
+        return network(x, *(torch.zeros_like(part) for part in state))
+
+    rows = proof.compared(job.old, job.answers(forgets))
+    assert proof.judged(rows, rounds=False) is Verdict.DIFFERENT
+
+
+def test_a_beginning_that_is_no_zeros_is_refused(tmp_path):
+    path = write(tmp_path / "m.pt", saved(torch.jit.script(Waits(0.5).eval())))
+    found = rewrite.rescue(path, tmp_path / "out", ("1x3",), sourced=True)
+    for outcome in found.outcomes:
+        assert "begins without h, which was taken to begin as zeros" in outcome.refusal
+    assert len(found.outcomes) == 3 and not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("version", [4, 5, 6, 7])
 def test_older_bytecode_is_read_and_rebuilt(version, tmp_path):
     path = FOUND["optimized"].save(tmp_path, "new")
@@ -189,7 +245,7 @@ def test_older_bytecode_is_read_and_rebuilt(version, tmp_path):
     assert ("1.9" if version < 6 else "1.10") in inside.read_by
     job = prepared(tmp_path / "m.ptl", (XT,))
     network = Rebuilt(lowered(job.tape))
-    rows = proof.compared(job.old, proof.answers(network, job.groups, tensors))
+    rows = proof.compared(job.old, job.answers(network))
     assert proof.judged(rows, rounds=False) is Verdict.SAME
 
 
@@ -207,6 +263,18 @@ def test_methods_other_than_forward_are_listed_and_can_be_rebuilt(tmp_path):
     assert contents(found, module).methods == ("encode",)
     x = torch.randn(2, 3)
     assert torch.equal(rebuild(module, (x,), "encode")(x), x + 1)
+    command = ["rescue", str(path), "--method", "encode", "--example", "2x3", "--json"]
+    options = ["--ending", ".pte", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, [*command, *options])
+    assert done.exit_code == 0, done.output
+    (told,) = json.loads(done.stdout)
+    assert (
+        told["contents"]["methods"] == ["forward"] and "aten::add" in told["contents"]["operators"]
+    )
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["two-encode.pte"]
+    assert torch.equal(runtimes.load(tmp_path / "out" / "two-encode.pte").predict(x), x + 1)
+    with pytest.raises(ModelFileError, match="no method decode; its methods are encode, forward"):
+        rewrite.rescue(path, method="decode")
 
 
 # --- the new files ------------------------------------------------------------------------------
@@ -230,7 +298,8 @@ def check(kind, outcome, folder):
     if outcome.refusal:
         pytest.fail(outcome.refusal)
     assert outcome.verdict is not None and outcome.verdict.ok
-    assert [path.name for path in (folder / "out").iterdir()] == [f"model{outcome.ending}"]
+    made = {f"model{outcome.ending}", *(["model.state.json"] if kind.state else [])}
+    assert {path.name for path in (folder / "out").iterdir()} == made
     assert sum(row.many for row in outcome.rows if row.output == outcome.rows[0].output) >= LEAST
     if not kind.int8:
         rows = [row for row in outcome.rows if row.inputs != "extremes" or not outcome.note]
@@ -293,13 +362,13 @@ def test_the_source_answers_as_the_file(name, tmp_path):
     assert found.ok, found
     (outcome,) = found.outcomes
     assert outcome.verdict.ok
-    assert {p.name for p in out.iterdir()} == {"my_model.py", "my_model.weights.pt"}
+    more = {"my model.state.json"} if kind.state else set()
+    assert {p.name for p in out.iterdir()} == {"my_model.py", "my_model.weights.pt", *more}
     network = source.load(outcome.path)
-    again = rebuild(opened(path)[1], found.example.first)
+    job = prepared(path, kind.examples)
+    again = Rebuilt(lowered(job.tape))
     for ours, theirs in zip(
-        leaves(network(*tensors(found.example.first))).values(),
-        leaves(again(*tensors(found.example.first))).values(),
-        strict=True,
+        leaves(network(*job.inputs)).values(), leaves(again(*job.inputs)).values(), strict=True
     ):
         assert torch.equal(ours, theirs)
 
@@ -452,7 +521,7 @@ def test_a_file_without_inputs_or_forward_is_refused(tmp_path):
             return x + 1
 
     path = write(tmp_path / "e.pt", saved(torch.jit.script(Encodes())))
-    with pytest.raises(ModelFileError, match="no method forward; its methods are encode"):
+    with pytest.raises(ModelFileError, match="no method forward; its methods are encode.*--method"):
         opened(path)
 
 
@@ -608,7 +677,7 @@ def test_the_command_on_a_folder_fails_where_something_was_refused(tmp_path):
     folder = tmp_path / "app"
     folder.mkdir()
     FOUND["two in, dict out"].save(folder, "good")
-    write(folder / "state.pt", saved(torch.jit.script(Keeps())))
+    write(folder / "state.pt", saved(torch.jit.script(Listed())))
     write(folder / "cut.ptl", b"PK" * 40)
     options = ["--json", "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(app, ["rescue", str(folder), *options])

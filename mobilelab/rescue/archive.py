@@ -16,6 +16,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 
@@ -214,11 +215,32 @@ def _not_writing(found: Archive) -> None:
                 )
 
 
-def load(archive: Archive) -> torch.jit.ScriptModule:
+class _Part:
+    """A loaded file, one of whose other methods stands as its ``forward``."""
+
+    def __init__(self, module: torch.jit.ScriptModule, method: str) -> None:
+        self._module, self.forward = module, getattr(module, method)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+    def __call__(self, *inputs: Any) -> Any:
+        return self.forward(*inputs)
+
+    def eval(self) -> _Part:
+        self._module.eval()
+        return self
+
+
+def load(archive: Archive, method: str = "forward") -> torch.jit.ScriptModule:
     """The TorchScript of an archive that was examined, on the CPU.
 
+    Args:
+        archive: from :func:`examine`.
+        method: which of its methods stands as its ``forward``.
+
     Raises:
-        ModelFileError: if torch refuses it.
+        ModelFileError: if torch refuses it, or it has no such method.
     """
     if any("ops.torchvision." in text for text in archive.code.values()):
         with quiet():
@@ -232,10 +254,10 @@ def load(archive: Archive) -> torch.jit.ScriptModule:
             f"{archive.path.name} is no TorchScript file that torch {torch.__version__} can load "
             f"({first_line(error)}); copy or export it again."
         ) from error
-    if not hasattr(module, "forward"):
-        names = ", ".join(module._c._method_names()) or "none"
+    if not module._c._has_method(method):
+        names = ", ".join(sorted(module._c._method_names())) or "none"
         raise ModelFileError(
-            f"{archive.path.name} has no method forward; its methods are {names}. Rebuild one of "
-            "them with mobilelab.rescue.graph.rebuild."
+            f"{archive.path.name} has no method {method}; its methods are {names}. Choose one of "
+            "them with --method."
         )
-    return module
+    return module if method == "forward" else cast(torch.jit.ScriptModule, _Part(module, method))

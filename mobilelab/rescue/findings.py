@@ -123,8 +123,8 @@ def _decisions(module: torch.jit.ScriptModule) -> Iterator[Finding]:
 
 
 def _read_out(node: torch._C.Node, depth: int) -> str | None:
-    if node.kind() in _READ_OUT:
-        first = next(node.inputs(), None)
+    first = next(node.inputs(), None)
+    if node.kind() in _READ_OUT and (first is None or str(first.type()) == "Tensor"):
         fixed = first is not None and first.node().kind() in _FIXED
         return None if fixed else node.kind()
     if depth == 0 or node.kind() in _STOP or node.kind() in ABOUT:

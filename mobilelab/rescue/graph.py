@@ -32,7 +32,7 @@ def choose_engine() -> str:
 
 
 def record(
-    module: torch.jit.ScriptModule, inputs: tuple[Any, ...], method: str = "forward"
+    module: torch.jit.ScriptModule, inputs: tuple[Any, ...], method: str = ""
 ) -> Tape:
     """The steps between inputs and answers, with the file's own operators.
 
@@ -46,7 +46,7 @@ def record(
 def rebuild(
     module: torch.jit.ScriptModule,
     inputs: tuple[Any, ...],
-    method: str = "forward",
+    method: str = "",
     folded: bool = True,
 ) -> Rebuilt:
     """A network that answers as a loaded file does, for inputs of an example's shapes.
@@ -54,7 +54,7 @@ def rebuild(
     Args:
         module: from ``torch.jit.load``.
         inputs: the example, a tree of tensors for each input.
-        method: which of the file's methods.
+        method: which of the file's methods; ``forward`` if left out.
         folded: as :func:`mobilelab.rescue.quantized.lowered` says.
 
     Raises:

@@ -79,7 +79,7 @@ def contents(archive: Archive, module: torch.jit.ScriptModule) -> Contents:
         extra_files=archive.extra,
         bundled_inputs=many,
         methods=tuple(
-            sorted(name for name in own if name != "forward" and not _HELPER.search(name))
+            sorted(name for name in own if name != module.forward.name and not _HELPER.search(name))
         ),
         inputs=tuple(f"{p.name} {p.type}" for p in module.forward.schema.arguments[1:]),
     )
