@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -120,6 +121,43 @@ class Words(nn.Module):
     def forward(self, t):
         mask = (t != 0).unsqueeze(-1)
         return self.f((self.e(t) * mask).sum(1) / mask.sum(1).clamp(min=1))
+
+
+class Bags(nn.Module):
+    """Sums of rows, of 9 words in 3 bags."""
+
+    def __init__(self, mode: str = "sum"):
+        super().__init__()
+        self.e, self.f = nn.EmbeddingBag(50, 16, mode=mode), nn.Linear(16, 4)
+
+    def forward(self, t: Tensor, offsets: Tensor | None = None) -> Tensor:
+        return self.f(self.e(t, offsets))
+
+
+class FourBits(nn.Module):
+    """torch's own layer calls the operator for 8 bits on rows of 4, so the right one is called."""
+
+    def __init__(self):
+        super().__init__()
+        self.e = nn.quantized.Embedding(50, 16, dtype=torch.quint4x2)
+        scales, zeros = torch.rand(50) / 8 + 0.1, torch.rand(50) * 15
+        w = torch.quantize_per_channel(torch.randn(50, 16), scales, zeros, 0, torch.quint4x2)
+        self.e.set_weight(w)
+
+    def forward(self, t: Tensor) -> Tensor:
+        return torch.ops.quantized.embedding_4bit(self.e._packed_params._packed_weight, t)
+
+
+class Cells(nn.Module):
+    """An LSTM's and a GRU's cell, one step."""
+
+    def __init__(self):
+        super().__init__()
+        self.l, self.g = nn.LSTMCell(6, 8), nn.GRUCell(8, 4)
+
+    def forward(self, x: Tensor, h: Tensor, c: Tensor, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        h, c = self.l(x, (h, c))
+        return self.g(h, g), h, c
 
 
 class Pairs(NamedTuple):
@@ -456,6 +494,15 @@ def dynamic(model: nn.Module, *kinds: type) -> nn.Module:
         return tq.quantize_dynamic(model.eval(), set(kinds))
 
 
+def rowwise(model: nn.Module, four: bool = False) -> nn.Module:
+    """Embeddings with a scale for each row."""
+    torch.backends.quantized.engine = ENGINE
+    chosen = tq.float_qparams_weight_only_qconfig
+    with quietly():
+        model.e.qconfig = tq.float_qparams_weight_only_qconfig_4bit if four else chosen
+        return tq.convert(tq.prepare(model.eval()))
+
+
 def optimized(module: torch.jit.ScriptModule, *without: MobileOptimizerType) -> Any:
     return optimize_for_mobile(module, set(without))
 
@@ -570,6 +617,22 @@ FOUND: dict[str, Found] = {
     "dynamic int8 gru": Found(
         lambda: torch.jit.script(dynamic(Recurrent(nn.GRU), nn.GRU)), ("3x1x6",), int8=True
     ),
+    "dynamic int8 cells": Found(
+        lambda: torch.jit.script(dynamic(Cells(), nn.LSTMCell, nn.GRUCell)),
+        ("1x6", "1x8", "1x8", "1x4"), int8=True,
+    ),
+    "embedding of 8 bits": Found(
+        lambda: torch.jit.script(rowwise(nn.Sequential(OrderedDict(e=nn.Embedding(50, 16))))),
+        ("2x7:int64",),
+    ),
+    "embedding of 4 bits": Found(scripted(FourBits), ("2x7:int64",)),
+    "embedding bag of 8 bits": Found(
+        lambda: torch.jit.script(rowwise(Bags())), ("9:int64", "3:int64"), lite=True
+    ),
+    "embedding bag of 4 bits": Found(
+        lambda: torch.jit.script(rowwise(Bags(), four=True)), ("2x7:int64",)
+    ),
+    "embedding bag": Found(scripted(lambda: Bags("mean")), ("9:int64", "3:int64")),
     "two in, dict out": Found(scripted(Pair), ("2x4", "2x5")),
     "tuple and list out": Found(scripted(Several), ("2x4",)),
     "dict in, named tuple out": Found(scripted(Mixed), ("left=1x3", "right=1x2")),
@@ -620,6 +683,9 @@ REFUSED: dict[str, Found] = {
             nn.Sequential(nn.Linear(3, 3), nn.Dropout()), torch.zeros(2, 3), check_trace=False
         ),
         ("2x3",), refused="draws random numbers",
+    ),
+    "embedding bag, largest": Found(
+        scripted(lambda: Bags("max")), ("9:int64", "3:int64"), refused="takes the largest of a bag"
     ),
     "wrong example": Found(scripted(Picture), ("1x2x17x17",), refused="--example"),
     "wrong example, prepacked": Found(

@@ -25,6 +25,7 @@ from found import (
     statistics,
 )
 from torch import nn
+from torch.ao import quantization as tq
 from typer.testing import CliRunner
 
 from mobilelab import runtimes
@@ -88,7 +89,8 @@ def test_what_cannot_be_rewritten_is_refused_with_the_reason(name, tmp_path):
     kind = REFUSED[name]
     path = kind.save(tmp_path, "model")
     found = rewrite.rescue(path, tmp_path / "out", kind.examples, sourced=True)
-    assert kind.refused in found.refusal
+    said = [found.refusal] if found.refusal else [one.refusal for one in found.outcomes]
+    assert said and all(kind.refused in words for words in said)
     assert not found.ok and not (tmp_path / "out").exists()
 
 
@@ -225,6 +227,36 @@ def test_a_state_that_is_lost_would_be_seen(tmp_path):
 
     rows = proof.compared(job.old, job.answers(forgets))
     assert proof.judged(rows, rounds=False) is Verdict.DIFFERENT
+
+
+@pytest.mark.skipif(
+    "fbgemm" not in torch.backends.quantized.supported_engines, reason="float16 is made by FBGEMM"
+)
+@pytest.mark.parametrize(
+    ("kind", "shape"), [(nn.Linear, "1x6"), (nn.LSTM, "3x1x6"), (nn.GRU, "3x1x6")]
+)
+def test_float16_weights_become_float32(kind, shape, tmp_path):
+    torch.backends.quantized.engine = "fbgemm"
+    with quietly():
+        model = nn.Sequential(kind(6, 8))
+        module = torch.jit.script(tq.quantize_dynamic(model.eval(), {kind}, dtype=torch.float16))
+    path = write(tmp_path / "m.pt", saved(module))
+    found = rewrite.rescue(path, tmp_path / "out", (shape,), endings=[], sourced=True)
+    assert found.ok, found.refusal
+    assert [one.name for one in found.findings] == [
+        "float16 weights that the phone's engine does not load"
+    ]
+    assert "float16 weights" in found.inside.quantization
+    held = dict(source.load(found.outcomes[0].path).named_buffers())
+    assert {x.dtype for x in held.values()} == {torch.float32}
+
+
+def test_rows_of_an_embedding_stay_int8(tmp_path):
+    kind = FOUND["embedding of 8 bits"]
+    job = prepared(kind.save(tmp_path, "model"), kind.examples)
+    held = dict(Rebuilt(lowered(job.tape)).named_buffers())
+    assert held["embedding_rows"].dtype == torch.int8
+    assert held["embedding_rows"].shape == (50, 16)
 
 
 def test_a_beginning_that_is_no_zeros_is_refused(tmp_path):

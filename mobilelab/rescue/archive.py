@@ -58,6 +58,8 @@ class Archive:
     """TorchScript's text, by record."""
     debug: dict[str, bytes] = field(default_factory=dict)
     """Debug records, which say what source lines the code came from."""
+    halves: bool = False
+    """Whether loading met packed float16 weights, which QNNPACK refuses."""
 
     @property
     def lite(self) -> bool:
@@ -232,6 +234,19 @@ class _Part:
         return self
 
 
+def _packed(archive: Archive) -> torch.jit.ScriptModule:
+    """Load with the engine that is set, or this computer's for float16, which QNNPACK refuses."""
+    here = torch.backends.quantized.supported_engines
+    try:
+        return torch.jit.load(str(archive.path), map_location="cpu")
+    except RuntimeError as error:
+        if "QNNPACK only supports INT8" not in str(error) or "fbgemm" not in here:
+            raise
+    archive.halves = True
+    torch.backends.quantized.engine = "fbgemm"
+    return torch.jit.load(str(archive.path), map_location="cpu")
+
+
 def load(archive: Archive, method: str = "forward") -> torch.jit.ScriptModule:
     """The TorchScript of an archive that was examined, on the CPU.
 
@@ -246,7 +261,7 @@ def load(archive: Archive, method: str = "forward") -> torch.jit.ScriptModule:
         with quiet():
             import torchvision  # noqa: F401  registers its operators
     try:
-        module = torch.jit.load(str(archive.path), map_location="cpu")
+        module = _packed(archive)
         for name in module._c._method_names():  # compiles what has not been so far
             _ = module._c._get_method(name).inlined_graph
     except Exception as error:  # torch throws anything for what is damaged inside

@@ -35,7 +35,7 @@ def judge(archive: Archive, module: torch.jit.ScriptModule, inside: Contents) ->
     found += _training(module)
     found += _decisions(module)
     found += _not_in_a_plain_build(inside)
-    found += _engine(inside)
+    found += _engine(archive, inside)
     found += _leaks(archive)
     return found
 
@@ -145,7 +145,7 @@ def _not_in_a_plain_build(inside: Contents) -> Iterator[Finding]:
         )
 
 
-def _engine(inside: Contents) -> Iterator[Finding]:
+def _engine(archive: Archive, inside: Contents) -> Iterator[Finding]:
     if "weights by channel" in inside.quantization and "static" in inside.quantization:
         yield Finding(
             "int8 that was made for another engine than the phone's",
@@ -153,6 +153,14 @@ def _engine(inside: Contents) -> Iterator[Finding]:
             "That is the scheme of the x86 engines; phones run QNNPACK, whose rounding differs, "
             "so answers on the phone were not those of the computer.",
             "The rewritten file rounds alike everywhere.",
+        )
+    if archive.halves:
+        halves = [name for name in inside.operators if name.endswith("_fp16")]
+        yield Finding(
+            "float16 weights that the phone's engine does not load",
+            ", ".join(halves) or "an RNN's weights",
+            "QNNPACK, the phone's engine, packs int8 only and refuses the whole file.",
+            "The rewritten files hold these weights as float32.",
         )
 
 

@@ -31,9 +31,7 @@ def choose_engine() -> str:
     return engine
 
 
-def record(
-    module: torch.jit.ScriptModule, inputs: tuple[Any, ...], method: str = ""
-) -> Tape:
+def record(module: torch.jit.ScriptModule, inputs: tuple[Any, ...], method: str = "") -> Tape:
     """The steps between inputs and answers, with the file's own operators.
 
     Raises:

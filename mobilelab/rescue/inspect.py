@@ -20,6 +20,9 @@ _READERS = ((5, "1.9"), (7, "1.10"), (9, "1.12"))
 #: Methods that torch writes itself, for containers and for bundled inputs.
 _HELPER = re.compile(r"^__\w+__$|bundled_inputs|^_generate_bundled")
 
+#: What operators on packed embeddings end in.
+_PACKED = ("embedding_byte", "embedding_bag_byte", "embedding_4bit", "embedding_bag_4bit")
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -44,6 +47,11 @@ class Contents:
     """Methods other than ``forward``."""
     inputs: tuple[str, ...]
     """Name and type of each input of ``forward``."""
+
+    @property
+    def rounds(self) -> bool:
+        """Whether the network rounds what it computes to int8."""
+        return "static" in self.quantization or "dynamic" in self.quantization
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -74,7 +82,7 @@ def contents(archive: Archive, module: torch.jit.ScriptModule) -> Contents:
         bytecode_version=version,
         read_by=_readers(version),
         operators=dict(operators.most_common()),
-        quantization=quantization(operators, all_weights(module)),
+        quantization=quantization(operators, all_weights(module), archive.halves),
         parts=archive.parts(),
         extra_files=archive.extra,
         bundled_inputs=many,
@@ -94,14 +102,20 @@ def _readers(version: int | None) -> str:
     return f"runtimes of torch {since} and later"
 
 
-def quantization(operators: dict[str, int], found: list[Weights]) -> str:
-    """Scheme of the int8 weights in words: static or dynamic, by tensor or by channel."""
-    used = [name for name in operators if name.startswith(("quantized::", "aten::quantized_"))]
+def quantization(operators: dict[str, int], found: list[Weights], halves: bool = False) -> str:
+    """Scheme of the weights in words: static or dynamic, by tensor or by channel, or none."""
+    words = ["embeddings by row"] if any(name.endswith(_PACKED) for name in operators) else []
+    words += ["float16 weights"] if halves else []
+    used = [
+        name for name in operators
+        if name.startswith(("quantized::", "aten::quantized_"))
+        and not name.endswith((*_PACKED, "_fp16"))
+    ]  # fmt: skip
     if not used:
-        return "none"
+        return ", ".join(words) or "none"
     dynamic = any("dynamic" in name or name.startswith("aten::quantized_") for name in used)
     static = any("dynamic" not in name and not name.startswith("aten::quantized_") for name in used)
-    words = [" and ".join(w for w, on in (("static", static), ("dynamic", dynamic)) if on)]
+    words += [" and ".join(w for w, on in (("static", static), ("dynamic", dynamic)) if on)]
     weights = [one.weight for one in found if one.weight.is_quantized]
     per_tensor = (torch.per_tensor_affine, torch.per_tensor_symmetric)
     if weights:

@@ -90,7 +90,7 @@ def prepared(
         begin = partial(_same, begin())
     old = proof.old_answers(begin, groups, archive.path.name)
     return Job(
-        archive.path, tape, example.first, groups, old, begin, inside.quantization != "none", kept,
+        archive.path, tape, example.first, groups, old, begin, inside.rounds, kept,
         method,
     )  # fmt: skip
 
