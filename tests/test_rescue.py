@@ -493,6 +493,38 @@ def test_extra_files_are_listed(tmp_path):
     assert contents(*opened(path)).extra_files == ("labels.txt",)
 
 
+def test_operators_that_the_last_phone_packages_lack_are_named(tmp_path):
+    class Norm(nn.Module):
+        def forward(self, x):
+            return torch.rms_norm(x, [4])  # torch 2.4
+
+    path = write(tmp_path / "m.pt", saved(torch.jit.script(Norm())))
+    assert contents(*opened(path)).lacking == ("aten::rms_norm",)
+    found = findings(path)["operators that are newer than the last phone packages"]
+    assert "aten::rms_norm" in found.evidence
+    assert contents(*opened(FOUND["optimized"].save(tmp_path, "o"))).lacking == ()
+    assert "newer" not in " ".join(findings(FOUND["traced"].save(tmp_path, "t")))
+
+
+def test_a_flatbuffer_is_read_and_rebuilt(tmp_path):
+    path = tmp_path / "m.ff"
+    with quietly():
+        FOUND["optimized"].make()._save_for_lite_interpreter(str(path), _use_flatbuffer=True)
+    inside = contents(*opened(path))
+    assert inside.kind == "lite interpreter, flatbuffer (.ff)" and inside.bytecode_version == 9
+    assert inside.operators["prepacked::conv2d_clamp_run"] == 2
+    job = prepared(path, (XT,))
+    rows = proof.compared(job.old, job.answers(Rebuilt(lowered(job.tape))))
+    assert proof.judged(rows, rounds=False) is Verdict.SAME
+    whole = path.read_bytes()
+    write(path, whole[: len(whole) // 2])
+    with pytest.raises(ModelFileError, match="m.ff is a flatbuffer model .* damaged or cut off"):
+        opened(path)
+    write(path, whole + b"aten::save")
+    with pytest.raises(ModelFileError, match="reads or writes files itself"):
+        opened(path)
+
+
 # --- examples -----------------------------------------------------------------------------------
 
 
@@ -682,7 +714,6 @@ def test_other_kinds_of_files_are_named(tmp_path):
     torch.save({"w": torch.ones(2)}, checkpoint)
     kinds = {
         "a pickled checkpoint": checkpoint.getvalue(),
-        "flatbuffer": b"\0\0\0\0PTMF" + bytes(50),
         "not a complete model archive": b"hello" * 20,
         "is empty": b"",
     }

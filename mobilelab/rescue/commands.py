@@ -149,6 +149,9 @@ def _contents(file: Path, found: Rescued) -> Table:
         "inputs": ", ".join(inside.inputs) or "none",
         "other methods": ", ".join(inside.methods) or "none",
         "operators": ", ".join(f"{many} {name}" for name, many in inside.operators.items()),
+        "torch 2.1.0 (last phone packages)": (
+            f"lacks {', '.join(inside.lacking)}" if inside.lacking else "has all of them"
+        ),
         "int8": inside.quantization,
         "size": f"{inside.bytes / 1000:.1f} kB",
         "parts": ", ".join(f"{part} {size / 1000:.1f} kB" for part, size in inside.parts.items()),

@@ -35,6 +35,7 @@ def judge(archive: Archive, module: torch.jit.ScriptModule, inside: Contents) ->
     found += _training(module)
     found += _decisions(module)
     found += _not_in_a_plain_build(inside)
+    found += _newer(inside)
     found += _engine(archive, inside)
     found += _leaks(archive)
     return found
@@ -142,6 +143,18 @@ def _not_in_a_plain_build(inside: Contents) -> Iterator[Finding]:
             "An app without the library of torchvision's operators stops at them "
             "(android-demo-app#178).",
             "End the network before them and do this step in the app.",
+        )
+
+
+def _newer(inside: Contents) -> Iterator[Finding]:
+    newer = [name for name in inside.lacking if not name.startswith("torchvision::")]
+    if newer:
+        yield Finding(
+            "operators that are newer than the last phone packages",
+            ", ".join(newer),
+            "torch 2.1.0, of which the last Android and iOS packages were made, has no such "
+            "operator, so an app with them refuses the file.",
+            "The rewritten file does not need them.",
         )
 
 

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-import torch.jit.mobile
 
 from mobilelab.rescue.archive import Archive
 from mobilelab.rescue.layers import Weights, all_weights, nodes
+from mobilelab.rescue.operators import lacking
 
 #: Highest bytecode version that runtimes of a release read, oldest first.
 _READERS = ((5, "1.9"), (7, "1.10"), (9, "1.12"))
@@ -38,6 +38,8 @@ class Contents:
     """Which runtimes load it, in words."""
     operators: dict[str, int]
     """Operator of ``forward`` to how often it stands in the graph, most used first."""
+    lacking: tuple[str, ...]
+    """Operators that torch 2.1.0, the last Android and iOS packages' release, does not have."""
     quantization: str
     parts: dict[str, int]
     """Part of the archive to its bytes."""
@@ -65,11 +67,9 @@ def contents(archive: Archive, module: torch.jit.ScriptModule) -> Contents:
         archive: from :func:`mobilelab.rescue.archive.examine`.
         module: from :func:`mobilelab.rescue.archive.load`.
     """
-    kinds = (node.kind() for node in nodes(module.forward.inlined_graph))
+    found = [*nodes(module.forward.inlined_graph)]
+    kinds = (node.kind() for node in found)
     operators = Counter(kind for kind in kinds if not kind.startswith("prim::"))
-    version = None
-    if archive.lite:
-        version = torch.jit.mobile._get_model_bytecode_version(str(archive.path))
     own = set(module._c._method_names())
     many = 0
     if "get_num_bundled_inputs" in own:
@@ -79,9 +79,10 @@ def contents(archive: Archive, module: torch.jit.ScriptModule) -> Contents:
         kind=archive.kind,
         bytes=archive.path.stat().st_size,
         format_version=archive.format_version,
-        bytecode_version=version,
-        read_by=_readers(version),
+        bytecode_version=archive.bytecode,
+        read_by=_readers(archive.bytecode),
         operators=dict(operators.most_common()),
+        lacking=tuple(dict.fromkeys(filter(None, map(lacking, found)))),
         quantization=quantization(operators, all_weights(module), archive.halves),
         parts=archive.parts(),
         extra_files=archive.extra,
