@@ -1,4 +1,4 @@
-"""Write the operators of torch 2.1.0, the release of the last Android and iOS packages, into a list.
+"""Write down the operators of torch 2.1.0, the last Android and iOS packages' release.
 
     python scripts/phone_operators.py
 

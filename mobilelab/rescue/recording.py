@@ -21,7 +21,7 @@ from mobilelab.rescue import structure
 from mobilelab.rescue.attributes import Attributes
 from mobilelab.rescue.operators import Operator, about, draws, misfit, operator
 from mobilelab.rescue.tape import Step, Tape
-from mobilelab.rescue.values import Cell, Place, Thing, bare, cells, mapped, storage
+from mobilelab.rescue.values import FAILS, Cell, Place, Thing, bare, cells, mapped, storage
 from mobilelab.runtimes.libraries import first_line
 
 #: More steps than any network for a phone has: a loop that does not end.
@@ -117,9 +117,15 @@ class Recorder:
 
     def _block(self, block: torch._C.Graph | torch._C.Block, known: dict[str, Any]) -> list[Any]:
         for node in block.nodes():
-            results = self._node(node, known)
-            for value, result in zip(node.outputs(), results, strict=True):
-                known[value.debugName()] = result
+            try:
+                results = self._node(node, known)
+                for value, result in zip(node.outputs(), results, strict=True):
+                    known[value.debugName()] = result
+            except FAILS as error:
+                raise ShapeError(
+                    f"The network refuses this example at {Place.of(node)}: {first_line(error)}; "
+                    "give one that it takes with --example."
+                ) from error
         return [known[value.debugName()] for value in block.outputs()]
 
     def _node(self, node: torch._C.Node, known: dict[str, Any]) -> list[Any]:
@@ -247,16 +253,10 @@ class Recorder:
                 f"{place} draws random numbers, so the file does not answer alike twice; save it "
                 "in eval mode, or take the random numbers as an input."
             )
-        try:
-            wrong = misfit(does, bare(args))
-            if wrong:
-                raise ValueError(wrong)
-            found = does.call(*bare(args), **bare(named))
-        except (RuntimeError, TypeError, IndexError, NotImplementedError, ValueError) as error:
-            raise ShapeError(
-                f"The network refuses this example at {place}: {first_line(error)}; give one that "
-                "it takes with --example."
-            ) from error
+        wrong = misfit(does, bare(args))
+        if wrong:
+            raise ValueError(wrong)
+        found = does.call(*bare(args), **bare(named))
         return self._recorded(node, Step(does.call, args, named, None, place), does, found, depends)
 
     def _recorded(
