@@ -58,6 +58,20 @@ class Plain(Picture):
         return self.f(F.dropout(x.mean((2, 3)), training=self.training))
 
 
+class Residual(nn.Module):
+    """A residual whose sum goes through a relu, which are fused; once into memory that is there."""
+
+    def __init__(self):
+        super().__init__()
+        self.c, self.d = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, padding=1)
+
+    def forward(self, x):
+        x = self.c(x)
+        x = torch.relu(self.d(x) + x)
+        x += self.d(x)
+        return x.relu_().mean((2, 3))
+
+
 class Int8(nn.Module):
     """A network that was made to be quantized."""
 
@@ -582,6 +596,7 @@ FOUND: dict[str, Found] = {
     "optimized, dropout left": Found(mobile(Picture, T.REMOVE_DROPOUT), (XT,), lite=True),
     "optimized, relu not fused": Found(mobile(Picture, T.FUSE_ADD_RELU), (XT,), lite=True),
     "optimized, no hoisting": Found(mobile(Picture, T.HOIST_CONV_PACKED_PARAMS), (XT,), lite=True),
+    "optimized residual": Found(mobile(Residual), (XT,), lite=True),
     "optimized upwards": Found(mobile(Upwards), (XT,), lite=True),
     "bundled": Found(_bundled, ()),
     "int8 by tensor": Found(

@@ -133,6 +133,14 @@ def test_rounding_is_forgiven_on_extremes_only_and_only_as_far_as_the_old_file_m
     assert proof.excused(rows, still) == rows
 
 
+def test_fused_sums_are_taken_apart(tmp_path):
+    _, module = opened(FOUND["optimized residual"].save(tmp_path, "m"))
+    names = {step.name for step in record(module, (torch.zeros(1, 3, 17, 17),)).steps}
+    assert {"aten::_add_relu", "aten::_add_relu_"} <= names  # as optimize_for_mobile wrote them
+    made = rebuild(module, (torch.zeros(1, 3, 17, 17),)).tape
+    assert not any("_add_relu" in step.name for step in made.steps)
+
+
 def test_the_first_step_that_differs_is_named(tmp_path):
     kind = FOUND["scripted"]
     job = prepared(kind.save(tmp_path, "model"), kind.examples)
