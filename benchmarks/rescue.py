@@ -105,6 +105,7 @@ def main():
             path = Path(folder) / f"{name.replace(' ', '-')}.ptl"
             make()._save_for_lite_interpreter(str(path))
             found, seconds, peak = rescued(path, shape, Path(folder) / "new")
+            print(f"{name}: {seconds:.0f} s, {peak:.0f} MiB", file=sys.stderr)
             first = (name, f"{seconds:.0f}", f"{peak:.0f}")
             for one in found["outcomes"]:
                 ratio = f"{one['old_ms'] / one['new_ms']:.1f}x" if one.get("new_ms") else ""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 import torch
 import torch.utils.bundled_inputs as bundled
@@ -55,6 +56,20 @@ class Plain(Picture):
         x = torch.relu(self.b(self.c(x)))
         x = x + torch.relu(self.e(self.d(x)))
         return self.f(F.dropout(x.mean((2, 3)), training=self.training))
+
+
+class Residual(nn.Module):
+    """A residual whose sum goes through a relu, which are fused; once into memory that is there."""
+
+    def __init__(self):
+        super().__init__()
+        self.c, self.d = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, padding=1)
+
+    def forward(self, x):
+        x = self.c(x)
+        x = torch.relu(self.d(x) + x)
+        x += self.d(x)
+        return x.relu_().mean((2, 3))
 
 
 class Int8(nn.Module):
@@ -120,6 +135,43 @@ class Words(nn.Module):
     def forward(self, t):
         mask = (t != 0).unsqueeze(-1)
         return self.f((self.e(t) * mask).sum(1) / mask.sum(1).clamp(min=1))
+
+
+class Bags(nn.Module):
+    """Sums of rows, of 9 words in 3 bags."""
+
+    def __init__(self, mode: str = "sum"):
+        super().__init__()
+        self.e, self.f = nn.EmbeddingBag(50, 16, mode=mode), nn.Linear(16, 4)
+
+    def forward(self, t: Tensor, offsets: Tensor | None = None) -> Tensor:
+        return self.f(self.e(t, offsets))
+
+
+class FourBits(nn.Module):
+    """torch's own layer calls the operator for 8 bits on rows of 4, so the right one is called."""
+
+    def __init__(self):
+        super().__init__()
+        self.e = nn.quantized.Embedding(50, 16, dtype=torch.quint4x2)
+        scales, zeros = torch.rand(50) / 8 + 0.1, torch.rand(50) * 15
+        w = torch.quantize_per_channel(torch.randn(50, 16), scales, zeros, 0, torch.quint4x2)
+        self.e.set_weight(w)
+
+    def forward(self, t: Tensor) -> Tensor:
+        return torch.ops.quantized.embedding_4bit(self.e._packed_params._packed_weight, t)
+
+
+class Cells(nn.Module):
+    """An LSTM's and a GRU's cell, one step."""
+
+    def __init__(self):
+        super().__init__()
+        self.l, self.g = nn.LSTMCell(6, 8), nn.GRUCell(8, 4)
+
+    def forward(self, x: Tensor, h: Tensor, c: Tensor, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        h, c = self.l(x, (h, c))
+        return self.g(h, g), h, c
 
 
 class Pairs(NamedTuple):
@@ -326,6 +378,94 @@ class Keeps(nn.Module):
         return x + self.seen
 
 
+class Streams(nn.Module):
+    """Goes on with the state that it kept, and counts its calls for nobody."""
+
+    def __init__(self):
+        super().__init__()
+        self.l, self.f = nn.LSTM(6, 8), nn.Linear(8, 2)
+        self.h, self.c, self.calls = torch.zeros(1, 1, 8), torch.zeros(1, 1, 8), 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        y, (self.h, self.c) = self.l(x, (self.h, self.c))
+        return self.f(y)
+
+
+class Ring(nn.Module):
+    """The last five samples, which begin as ones, and the first call's flag."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("ring", torch.ones(1, 2, 5))
+        self.f, self.new = nn.Conv1d(2, 3, 3), True
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.new = False
+        self.ring.copy_(torch.cat([self.ring[:, :, 1:], x], 2))
+        return self.f(self.ring)
+
+
+class Waits(nn.Module):
+    """Has no state before its first call."""
+
+    def __init__(self, start: float = 0.0):
+        super().__init__()
+        self.g, self.start = nn.GRUCell(3, 4), start
+        self.h = torch.jit.Attribute(None, Optional[Tensor])  # noqa: UP045  torch reads it
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.h
+        if h is None:
+            h = torch.full((x.size(0), 4), self.start)
+        h = self.g(x, h)
+        self.h = h
+        return h
+
+
+class Lately(nn.Module):
+    """A list of the last three, changed in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = torch.jit.Attribute([torch.zeros(1, 3) for _ in range(3)], list[Tensor])
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.rows.append(x)
+        self.rows.pop(0)
+        return torch.cat(self.rows).mean(0)
+
+
+class Numbers(nn.Module):
+    """Counts in a number of Python."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x * self.calls
+
+
+class Warms(Numbers):
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        if self.calls > 40:
+            return x * 2
+        return x
+
+
+class Grows(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.all = torch.zeros(0, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.all = torch.cat([self.all, x])
+        return self.all.mean(0)
+
+
 class Rolls(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x + torch.rand_like(x)
@@ -368,6 +508,15 @@ def dynamic(model: nn.Module, *kinds: type) -> nn.Module:
         return tq.quantize_dynamic(model.eval(), set(kinds))
 
 
+def rowwise(model: nn.Module, four: bool = False) -> nn.Module:
+    """Embeddings with a scale for each row."""
+    torch.backends.quantized.engine = ENGINE
+    chosen = tq.float_qparams_weight_only_qconfig
+    with quietly():
+        model.e.qconfig = tq.float_qparams_weight_only_qconfig_4bit if four else chosen
+        return tq.convert(tq.prepare(model.eval()))
+
+
 def optimized(module: torch.jit.ScriptModule, *without: MobileOptimizerType) -> Any:
     return optimize_for_mobile(module, set(without))
 
@@ -383,6 +532,8 @@ class Found:
     refused: str = ""
     """Words of the refusal."""
 
+    state: bool = False
+    """Whether it keeps one from call to call."""
     no_pte: str = ""
     """Words of ExecuTorch's refusal, where it has no kernel."""
 
@@ -445,6 +596,7 @@ FOUND: dict[str, Found] = {
     "optimized, dropout left": Found(mobile(Picture, T.REMOVE_DROPOUT), (XT,), lite=True),
     "optimized, relu not fused": Found(mobile(Picture, T.FUSE_ADD_RELU), (XT,), lite=True),
     "optimized, no hoisting": Found(mobile(Picture, T.HOIST_CONV_PACKED_PARAMS), (XT,), lite=True),
+    "optimized residual": Found(mobile(Residual), (XT,), lite=True),
     "optimized upwards": Found(mobile(Upwards), (XT,), lite=True),
     "bundled": Found(_bundled, ()),
     "int8 by tensor": Found(
@@ -480,6 +632,22 @@ FOUND: dict[str, Found] = {
     "dynamic int8 gru": Found(
         lambda: torch.jit.script(dynamic(Recurrent(nn.GRU), nn.GRU)), ("3x1x6",), int8=True
     ),
+    "dynamic int8 cells": Found(
+        lambda: torch.jit.script(dynamic(Cells(), nn.LSTMCell, nn.GRUCell)),
+        ("1x6", "1x8", "1x8", "1x4"), int8=True,
+    ),
+    "embedding of 8 bits": Found(
+        lambda: torch.jit.script(rowwise(nn.Sequential(OrderedDict(e=nn.Embedding(50, 16))))),
+        ("2x7:int64",),
+    ),
+    "embedding of 4 bits": Found(scripted(FourBits), ("2x7:int64",)),
+    "embedding bag of 8 bits": Found(
+        lambda: torch.jit.script(rowwise(Bags())), ("9:int64", "3:int64"), lite=True
+    ),
+    "embedding bag of 4 bits": Found(
+        lambda: torch.jit.script(rowwise(Bags(), four=True)), ("2x7:int64",)
+    ),
+    "embedding bag": Found(scripted(lambda: Bags("mean")), ("9:int64", "3:int64")),
     "two in, dict out": Found(scripted(Pair), ("2x4", "2x5")),
     "tuple and list out": Found(scripted(Several), ("2x4",)),
     "dict in, named tuple out": Found(scripted(Mixed), ("left=1x3", "right=1x2")),
@@ -501,6 +669,11 @@ FOUND: dict[str, Found] = {
     "in place": Found(scripted(InPlace), ("3x4",)),
     "branches on shapes": Found(scripted(Branches), ("2x3x4", "2x4")),
     "optional left out": Found(scripted(Branches), ("2x4",)),
+    "in place state": Found(scripted(Keeps), ("2x3",), state=True),
+    "streaming lstm": Found(scripted(Streams), ("3x1x6",), state=True),
+    "ring buffer": Found(scripted(Ring), ("1x2x1",), lite=True, state=True),
+    "state that begins as None": Found(scripted(Waits), ("1x3",), state=True),
+    "list as state": Found(scripted(Lately), ("1x3",), state=True),
 }  # fmt: skip
 
 REFUSED: dict[str, Found] = {
@@ -508,7 +681,13 @@ REFUSED: dict[str, Found] = {
     "decision": Found(scripted(Decides), ("2x3",), refused="torch.where"),
     "number read out": Found(scripted(ReadsOut), ("2x3",), refused="read out of a tensor"),
     "counting": Found(scripted(Counts), ("2x3",), refused="as many answers as the input decides"),
-    "state": Found(scripted(Keeps), ("2x3",), refused="keeps a state"),
+    "state as a number": Found(
+        scripted(Numbers), ("2x3",), refused="takes calls, a number that every call changes"
+    ),
+    "decision by a state": Found(
+        scripted(Warms), ("2x3",), refused="decides by calls, which every call changes"
+    ),
+    "state that grows": Found(scripted(Grows), ("1x3",), refused="all has another shape after"),
     "random": Found(scripted(Rolls), ("2x3",), refused="draws random numbers"),
     "training": Found(
         lambda: torch.jit.script(nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)).train()),
@@ -519,6 +698,9 @@ REFUSED: dict[str, Found] = {
             nn.Sequential(nn.Linear(3, 3), nn.Dropout()), torch.zeros(2, 3), check_trace=False
         ),
         ("2x3",), refused="draws random numbers",
+    ),
+    "embedding bag, largest": Found(
+        scripted(lambda: Bags("max")), ("9:int64", "3:int64"), refused="takes the largest of a bag"
     ),
     "wrong example": Found(scripted(Picture), ("1x2x17x17",), refused="--example"),
     "wrong example, prepacked": Found(

@@ -9,18 +9,19 @@ name is read before, with ``pickletools``, which never runs a pickle.
 
 from __future__ import annotations
 
-import pickletools
-import re
+import io
 import struct
 import zipfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import torch
+import torch.jit.mobile
 
 from mobilelab.core.errors import ModelFileError
-from mobilelab.rescue.operators import FORBIDDEN
+from mobilelab.rescue import flatbuffer, hostile
 from mobilelab.runtimes.base import content
 from mobilelab.runtimes.libraries import first_line, quiet
 
@@ -30,17 +31,6 @@ _UNREADABLE = (
     RuntimeError, ValueError,
 )  # fmt: skip
 
-#: Classes and functions that torch writes into the pickles of an archive.
-_KNOWN = re.compile(
-    r"__torch__\.|torch\._utils\._rebuild|torch\.jit\._pickle\.|collections\.OrderedDict$"
-    r"|torch\.\w*Storage$|torch\.(device|Size|dtype|\w*int\w*|float\w*|bool|qscheme)$"
-    r"|torch\.per_\w+$|torch\._tensor\._rebuild|torch\.serialization\._get_layout$"
-)
-#: The two operators as TorchScript's own text writes them.
-_WRITES = re.compile(r"\b(?:torch|ops\.aten)\.(save|from_file)\s*\(")
-#: Bytes that records may unpack to, for each byte of the file, and in any case.
-_MOST, _AT_LEAST = 50, 64_000_000
-
 
 @dataclass
 class Archive:
@@ -48,7 +38,7 @@ class Archive:
 
     path: Path
     kind: str
-    """``TorchScript (.pt)`` or ``lite interpreter (.ptl)``."""
+    """``TorchScript (.pt)``, ``lite interpreter (.ptl)``, or that as a flatbuffer."""
     records: dict[str, int] = field(default_factory=dict)
     """Record to its size in bytes, unpacked."""
     format_version: str = ""
@@ -57,10 +47,16 @@ class Archive:
     """TorchScript's text, by record."""
     debug: dict[str, bytes] = field(default_factory=dict)
     """Debug records, which say what source lines the code came from."""
+    halves: bool = False
+    """Whether loading met packed float16 weights, which QNNPACK refuses."""
+    made: bytes | None = None
+    """An archive with what is in a flatbuffer; ``None`` for a file that is an archive itself."""
+    bytecode: int | None = None
+    """Bytecode version, if the lite interpreter can load it."""
 
     @property
     def lite(self) -> bool:
-        """Whether the lite interpreter can load it."""
+        """Whether the lite interpreter can load it, and it is an archive."""
         return "bytecode.pkl" in self.records
 
     @property
@@ -97,15 +93,17 @@ def examine(path: str | Path) -> Archive:
     path = Path(path)
     if not path.exists():
         raise ModelFileError(f"There is no file {path}; look at the path.")
-    start = content(path, ".pt")[:8]
-    if start[4:8] == b"PTMF":
-        raise ModelFileError(
-            f"{path.name} is a flatbuffer model (.ff), which carries no TorchScript beside its "
-            "bytecode; nothing can be rebuilt from it. Look for the .pt or .ptl it was made from."
-        )
+    whole = content(path, ".pt")
+    if flatbuffer.is_one(whole[:8]):
+        hostile.not_in(whole, path, "it")
+        hostile.no_calls(whole.decode("latin-1"), path, "it")
+        return _from_flatbuffer(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            return _examined(path, archive)
+            found = _examined(path, archive, len(whole))
+        if found.lite:
+            found.bytecode = torch.jit.mobile._get_model_bytecode_version(str(path))
+        return found
     except _UNREADABLE as error:
         raise ModelFileError(
             f"{path.name} is not a complete model archive (truncated, or another kind of file); "
@@ -113,8 +111,16 @@ def examine(path: str | Path) -> Archive:
         ) from error
 
 
-def _examined(path: Path, archive: zipfile.ZipFile) -> Archive:
-    _not_too_large(path, archive)
+def _from_flatbuffer(path: Path) -> Archive:
+    made, version = flatbuffer.as_archive(path)
+    with zipfile.ZipFile(io.BytesIO(made)) as archive:
+        found = _examined(path, archive, len(made))
+    found.kind, found.made, found.bytecode = flatbuffer.KIND, made, version
+    return found
+
+
+def _examined(path: Path, archive: zipfile.ZipFile, size: int) -> Archive:
+    hostile.not_too_large(path, archive, size)
     damaged = archive.testzip()
     if damaged is not None:
         raise ModelFileError(
@@ -130,7 +136,7 @@ def _examined(path: Path, archive: zipfile.ZipFile) -> Archive:
         elif name.startswith("code/"):
             found.code[name] = archive.read(entry).decode("utf-8", "replace")
         elif name.endswith(".pkl"):
-            _only_known(path, name, archive.read(entry))
+            hostile.only_known(path, name, archive.read(entry))
         elif name in ("version", ".data/version"):
             found.format_version = archive.read(entry).decode("ascii", "replace").strip()
     _kind(found)
@@ -140,41 +146,6 @@ def _examined(path: Path, archive: zipfile.ZipFile) -> Archive:
 
 def _inner(name: str) -> str:
     return name.split("/", 1)[-1]
-
-
-def _not_too_large(path: Path, archive: zipfile.ZipFile) -> None:
-    size = path.stat().st_size
-    entries = archive.infolist()
-    whole = sum(entry.file_size for entry in entries)
-    if sum(entry.compress_size for entry in entries) > size or whole > size * _MOST + _AT_LEAST:
-        raise ModelFileError(
-            f"{path.name} unpacks to {whole} bytes from {size}, as no model does; it was not "
-            "unpacked. Get the file from where it was made."
-        )
-
-
-def _only_known(path: Path, record: str, data: bytes) -> None:
-    """Refuse a pickle that names what torch never writes."""
-    strings: list[str] = []
-    try:
-        for opcode, argument, _ in pickletools.genops(data):
-            name = None
-            if opcode.name == "GLOBAL":
-                name = str(argument).replace(" ", ".", 1)
-            elif opcode.name == "STACK_GLOBAL":
-                name = ".".join(strings[-2:])
-            elif isinstance(argument, str):
-                strings.append(argument)
-            if name is not None and not _KNOWN.match(name):
-                raise ModelFileError(
-                    f"{path.name} wants to call {name} (in its record {record}), which no model "
-                    "does; it was not loaded. Get the file from where it was made."
-                )
-    except (ValueError, IndexError, UnicodeDecodeError, struct.error, OverflowError) as error:
-        raise ModelFileError(
-            f"{path.name} is damaged: its record {record} is no pickle ({first_line(error)}); copy "
-            "or export it again."
-        ) from error
 
 
 def _kind(found: Archive) -> None:
@@ -195,47 +166,75 @@ def _kind(found: Archive) -> None:
 
 def _not_writing(found: Archive) -> None:
     for record, text in found.code.items():
-        reached = _WRITES.search(text)
-        if reached is not None:
-            raise ModelFileError(
-                f"{found.path.name} reads or writes files itself (aten::{reached[1]} in {record}), "
-                "which no network needs; it was not loaded."
-            )
+        hostile.no_calls(text, found.path, record)
     if found.lite:
-        data = zipfile.ZipFile(found.path)
-        with data:
+        with zipfile.ZipFile(found.path) as data:
             names = [name for name in data.namelist() if _inner(name) == "bytecode.pkl"]
-            bytecode = data.read(names[0])
-        for name in FORBIDDEN:
-            if name.encode() in bytecode:
-                raise ModelFileError(
-                    f"{found.path.name} reads or writes files itself ({name} in its bytecode), "
-                    "which no network needs; it was not loaded."
-                )
+            hostile.not_in(data.read(names[0]), found.path, "its bytecode")
 
 
-def load(archive: Archive) -> torch.jit.ScriptModule:
+class _Part:
+    """A loaded file, one of whose other methods stands as its ``forward``."""
+
+    def __init__(self, module: torch.jit.ScriptModule, method: str) -> None:
+        self._module, self.forward = module, getattr(module, method)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+    def __call__(self, *inputs: Any) -> Any:
+        return self.forward(*inputs)
+
+    def eval(self) -> _Part:
+        self._module.eval()
+        return self
+
+
+def _packed(archive: Archive) -> torch.jit.ScriptModule:
+    """Load with the engine that is set, or this computer's for float16, which QNNPACK refuses."""
+    here = torch.backends.quantized.supported_engines
+    try:
+        return torch.jit.load(_source(archive), map_location="cpu")
+    except RuntimeError as error:
+        if "QNNPACK only supports INT8" not in str(error) or "fbgemm" not in here:
+            raise
+    archive.halves = True
+    torch.backends.quantized.engine = "fbgemm"
+    return torch.jit.load(_source(archive), map_location="cpu")
+
+
+def _source(archive: Archive) -> Any:
+    return str(archive.path) if archive.made is None else io.BytesIO(archive.made)
+
+
+def load(archive: Archive, method: str = "forward") -> torch.jit.ScriptModule:
     """The TorchScript of an archive that was examined, on the CPU.
 
+    Args:
+        archive: from :func:`examine`.
+        method: which of its methods stands as its ``forward``.
+
     Raises:
-        ModelFileError: if torch refuses it.
+        ModelFileError: if torch refuses it, or it has no such method.
     """
     if any("ops.torchvision." in text for text in archive.code.values()):
         with quiet():
             import torchvision  # noqa: F401  registers its operators
     try:
-        module = torch.jit.load(str(archive.path), map_location="cpu")
+        module = _packed(archive)
         for name in module._c._method_names():  # compiles what has not been so far
             _ = module._c._get_method(name).inlined_graph
+    except ModelFileError:
+        raise
     except Exception as error:  # torch throws anything for what is damaged inside
         raise ModelFileError(
             f"{archive.path.name} is no TorchScript file that torch {torch.__version__} can load "
             f"({first_line(error)}); copy or export it again."
         ) from error
-    if not hasattr(module, "forward"):
-        names = ", ".join(module._c._method_names()) or "none"
+    if not module._c._has_method(method):
+        names = ", ".join(sorted(module._c._method_names())) or "none"
         raise ModelFileError(
-            f"{archive.path.name} has no method forward; its methods are {names}. Rebuild one of "
-            "them with mobilelab.rescue.graph.rebuild."
+            f"{archive.path.name} has no method {method}; its methods are {names}. Choose one of "
+            "them with --method."
         )
-    return module
+    return module if method == "forward" else cast(torch.jit.ScriptModule, _Part(module, method))

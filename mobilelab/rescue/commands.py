@@ -43,6 +43,9 @@ def rescue(
     evaluate: Annotated[
         bool, typer.Option("--eval", help="Rewrite a file saved in training mode in eval mode.")
     ] = False,
+    method: Annotated[
+        str, typer.Option(help="Rescue another method of the file than forward.")
+    ] = "forward",
     source: Annotated[
         bool, typer.Option("--source", help="Write Python source with the weights beside it, too.")
     ] = False,
@@ -60,7 +63,7 @@ def rescue(
     for file, folder in _files(path, out):
         with console.status(f"Reading {file.name}") as status:
             found, refusal = _one(
-                file, folder, example or [], endings, evaluate, source,
+                file, folder, example or [], endings, method, evaluate, source,
                 lambda what, file=file: status.update(f"{file.name}: {what}"),
             )  # fmt: skip
         results.append((file, found, refusal))
@@ -96,15 +99,15 @@ def _files(path: Path, out: Path) -> list[tuple[Path, Path]]:
 
 
 def _one(
-    file: Path, folder: Path, examples: list[str], endings: tuple[str, ...], evaluate: bool,
-    source: bool, on_step: Callable[[str], None],
+    file: Path, folder: Path, examples: list[str], endings: tuple[str, ...], method: str,
+    evaluate: bool, source: bool, on_step: Callable[[str], None],
 ) -> tuple[Rescued | None, str]:  # fmt: skip
     from mobilelab.rescue import rewrite
 
     try:
         found = rewrite.rescue(
-            file, folder, examples, endings=endings, evaluate=evaluate, sourced=source,
-            on_step=on_step,
+            file, folder, examples, endings=endings, method=method, evaluate=evaluate,
+            sourced=source, on_step=on_step,
         )  # fmt: skip
     except MobileLabError as error:
         return None, str(error)
@@ -127,6 +130,8 @@ def _report(console: Terminal, file: Path, found: Rescued | None, refusal: str) 
         console.print(f"called with {found.example.text} (from {found.example.source})")
     if refusal:
         console.print(colored("red", "refused:", refusal), soft_wrap=True)
+    for kept in found.kept:
+        console.print(f"state: {kept}", soft_wrap=True)
     for outcome in found.outcomes:
         _outcome(console, found, outcome)
 
@@ -144,6 +149,9 @@ def _contents(file: Path, found: Rescued) -> Table:
         "inputs": ", ".join(inside.inputs) or "none",
         "other methods": ", ".join(inside.methods) or "none",
         "operators": ", ".join(f"{many} {name}" for name, many in inside.operators.items()),
+        "torch 2.1.0 (last phone packages)": (
+            f"lacks {', '.join(inside.lacking)}" if inside.lacking else "has all of them"
+        ),
         "int8": inside.quantization,
         "size": f"{inside.bytes / 1000:.1f} kB",
         "parts": ", ".join(f"{part} {size / 1000:.1f} kB" for part, size in inside.parts.items()),
@@ -227,6 +235,7 @@ def _document(file: Path, found: Rescued | None, refusal: str) -> dict[str, Any]
         "contents": found.inside.as_dict(),
         "findings": [asdict(finding) for finding in found.findings],
         "example": found.example.text if found.example is not None else None,
+        "state": [kept.as_dict() for kept in found.kept],
         "outcomes": [_as_json(outcome) for outcome in found.outcomes],
     }
 

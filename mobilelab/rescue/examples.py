@@ -134,9 +134,11 @@ def _split(text: str) -> list[str]:
 
 def bundled(module: torch.jit.ScriptModule) -> tuple[tuple[Any, ...], ...]:
     """The inputs that a file brings along (``torch.utils.bundled_inputs``)."""
-    if "get_all_bundled_inputs" not in module._c._method_names():
+    name = module.forward.name
+    bring = "get_all_bundled_inputs" + ("" if name == "forward" else f"_for_{name}")
+    if not module._c._has_method(bring):
         return ()
-    return tuple(tuple(example) for example in module.get_all_bundled_inputs())
+    return tuple(tuple(example) for example in getattr(module, bring)())
 
 
 def find(module: torch.jit.ScriptModule, given: Sequence[str] = ()) -> Examples:

@@ -35,7 +35,8 @@ def judge(archive: Archive, module: torch.jit.ScriptModule, inside: Contents) ->
     found += _training(module)
     found += _decisions(module)
     found += _not_in_a_plain_build(inside)
-    found += _engine(inside)
+    found += _newer(inside)
+    found += _engine(archive, inside)
     found += _leaks(archive)
     return found
 
@@ -123,8 +124,8 @@ def _decisions(module: torch.jit.ScriptModule) -> Iterator[Finding]:
 
 
 def _read_out(node: torch._C.Node, depth: int) -> str | None:
-    if node.kind() in _READ_OUT:
-        first = next(node.inputs(), None)
+    first = next(node.inputs(), None)
+    if node.kind() in _READ_OUT and (first is None or str(first.type()) == "Tensor"):
         fixed = first is not None and first.node().kind() in _FIXED
         return None if fixed else node.kind()
     if depth == 0 or node.kind() in _STOP or node.kind() in ABOUT:
@@ -145,7 +146,19 @@ def _not_in_a_plain_build(inside: Contents) -> Iterator[Finding]:
         )
 
 
-def _engine(inside: Contents) -> Iterator[Finding]:
+def _newer(inside: Contents) -> Iterator[Finding]:
+    newer = [name for name in inside.lacking if not name.startswith("torchvision::")]
+    if newer:
+        yield Finding(
+            "operators that are newer than the last phone packages",
+            ", ".join(newer),
+            "torch 2.1.0, of which the last Android and iOS packages were made, has no such "
+            "operator, so an app with them refuses the file.",
+            "The rewritten file does not need them.",
+        )
+
+
+def _engine(archive: Archive, inside: Contents) -> Iterator[Finding]:
     if "weights by channel" in inside.quantization and "static" in inside.quantization:
         yield Finding(
             "int8 that was made for another engine than the phone's",
@@ -153,6 +166,14 @@ def _engine(inside: Contents) -> Iterator[Finding]:
             "That is the scheme of the x86 engines; phones run QNNPACK, whose rounding differs, "
             "so answers on the phone were not those of the computer.",
             "The rewritten file rounds alike everywhere.",
+        )
+    if archive.halves:
+        halves = [name for name in inside.operators if name.endswith("_fp16")]
+        yield Finding(
+            "float16 weights that the phone's engine does not load",
+            ", ".join(halves) or "an RNN's weights",
+            "QNNPACK, the phone's engine, packs int8 only and refuses the whole file.",
+            "The rewritten files hold these weights as float32.",
         )
 
 

@@ -31,9 +31,7 @@ def choose_engine() -> str:
     return engine
 
 
-def record(
-    module: torch.jit.ScriptModule, inputs: tuple[Any, ...], method: str = "forward"
-) -> Tape:
+def record(module: torch.jit.ScriptModule, inputs: tuple[Any, ...], method: str = "") -> Tape:
     """The steps between inputs and answers, with the file's own operators.
 
     Raises:
@@ -46,7 +44,7 @@ def record(
 def rebuild(
     module: torch.jit.ScriptModule,
     inputs: tuple[Any, ...],
-    method: str = "forward",
+    method: str = "",
     folded: bool = True,
 ) -> Rebuilt:
     """A network that answers as a loaded file does, for inputs of an example's shapes.
@@ -54,7 +52,7 @@ def rebuild(
     Args:
         module: from ``torch.jit.load``.
         inputs: the example, a tree of tensors for each input.
-        method: which of the file's methods.
+        method: which of the file's methods; ``forward`` if left out.
         folded: as :func:`mobilelab.rescue.quantized.lowered` says.
 
     Raises:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mobilelab.rescue.tape import Tape
-from mobilelab.rescue.values import Cell, cells, mapped
+from mobilelab.rescue.tape import Step, Tape
+from mobilelab.rescue.values import Cell, Thing, cells, mapped
 
 #: At least so many inputs are compared.
 LEAST = 32
@@ -31,13 +32,13 @@ def groups(tape: Tape, first: tuple[Any, ...], bundled: tuple[Any, ...], seed: i
     """
     generator = torch.Generator().manual_seed(seed)
     alike = [x for x in bundled if _shapes(x) == _shapes(first)]
-    highest = _highest(tape)
+    ranges = _ranges(tape)
     many = max(LEAST - _EXTREMES - len(alike), 16)
     random = [
-        _filled(first, highest, lambda x, turn=turn: _random(x, turn, generator))
+        _filled(first, ranges, lambda x, turn=turn: _random(x, turn, generator))
         for turn in range(many)
     ]
-    extremes = [_filled(first, highest, lambda x, kind=kind: _extreme(x, kind)) for kind in _KINDS]
+    extremes = [_filled(first, ranges, lambda x, kind=kind: _extreme(x, kind)) for kind in _KINDS]
     found = {"bundled": alike, "random": random, "extremes": extremes}
     return {name: inputs for name, inputs in found.items() if inputs}
 
@@ -53,19 +54,31 @@ def _shapes(inputs: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     return found
 
 
-def _filled(first: tuple[Any, ...], highest: list[int], make: Any) -> tuple[Any, ...]:
+@dataclass(frozen=True)
+class _Range:
+    """Which integers a tensor may hold: from 0 to below ``high``."""
+
+    high: int = 2
+    rises: bool = False
+    """Whether they are offsets, which begin at 0 and do not fall."""
+    ends: bool = False
+    """Whether the last of those is ``high``."""
+
+
+def _filled(first: tuple[Any, ...], ranges: list[_Range], make: Any) -> tuple[Any, ...]:
     """The structure of an example with other numbers."""
-    bounds = iter(highest)
+    bounds = iter(ranges)
 
     def leaf(x: Any) -> Any:
         if not isinstance(x, Tensor):
             return x
-        high = next(bounds)
+        allowed = next(bounds)
         found = make(torch.empty(x.shape, dtype=torch.float64))
         if x.dtype == torch.bool:
             return found > 0
         if not x.dtype.is_floating_point:
-            return _whole(found, high).to(x.dtype)
+            whole = _whole(found, allowed.high).to(x.dtype)
+            return _rising(whole, allowed) if allowed.rises else whole
         return found.to(x.dtype)
 
     return mapped(first, leaf)
@@ -78,6 +91,15 @@ def _whole(x: Tensor, high: int) -> Tensor:
     spread = (x.max() - x.min()).item()
     share = (x - x.min()) / spread if spread else x.clamp(0, 1)
     return (share * high).long().clamp(0, high - 1)
+
+
+def _rising(x: Tensor, allowed: _Range) -> Tensor:
+    """Numbers in their order, the first of them 0."""
+    x = x.sort().values
+    if allowed.ends:
+        x[-1:] = allowed.high
+    x[:1] = 0
+    return x
 
 
 def _random(x: Tensor, turn: int, generator: torch.Generator) -> Tensor:
@@ -98,25 +120,39 @@ def _extreme(x: Tensor, kind: str) -> Tensor:
     return torch.full_like(x, value)
 
 
-def _highest(tape: Tape) -> list[int]:
-    """For each tensor of the input, how many integers it may choose from."""
+def _ranges(tape: Tape) -> list[_Range]:
+    """For each tensor of the input, which integers it may hold."""
     found = []
     for cell in cells(tape.inputs):
         if isinstance(cell.value, Tensor):
             reached = {cell.number}
-            rows = 2
+            allowed = _Range()
             for step in tape.steps:
                 numbers = {one.number for one in step.inputs}
                 if not reached & numbers:
                     continue
-                if step.name == "aten::embedding" and step.args[1].number in reached:
-                    rows = max(2, len(step.args[0].value))
+                if "::embedding" in step.name:
+                    allowed = _lookup(step, reached)
                     break
                 results = list(cells(step.result))
                 if all(_counts(one) for one in results):
                     reached |= {one.number for one in results}
-            found.append(rows)
+            found.append(allowed)
     return found
+
+
+def _lookup(step: Step, reached: set[int]) -> _Range:
+    """What the indices or the offsets of an embedding may be."""
+    table, indices, *more = step.args
+    if isinstance(indices, Cell) and indices.number in reached:
+        packed = isinstance(table, Thing)
+        rows = torch.ops.quantized.embedding_bag_unpack(table.object) if packed else table.value
+        return _Range(max(2, len(rows)))
+    bag = "embedding_bag" in step.name and more and isinstance(more[0], Cell)
+    if bag and more[0].number in reached:
+        closed = step.args[7 if step.name.startswith("aten::") else 8]
+        return _Range(len(indices.value), rises=True, ends=closed)
+    return _Range()
 
 
 def _counts(cell: Cell) -> bool:

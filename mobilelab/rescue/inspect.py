@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-import torch.jit.mobile
 
 from mobilelab.rescue.archive import Archive
 from mobilelab.rescue.layers import Weights, all_weights, nodes
+from mobilelab.rescue.operators import lacking
 
 #: Highest bytecode version that runtimes of a release read, oldest first.
 _READERS = ((5, "1.9"), (7, "1.10"), (9, "1.12"))
@@ -19,6 +19,9 @@ _READERS = ((5, "1.9"), (7, "1.10"), (9, "1.12"))
 
 #: Methods that torch writes itself, for containers and for bundled inputs.
 _HELPER = re.compile(r"^__\w+__$|bundled_inputs|^_generate_bundled")
+
+#: What operators on packed embeddings end in.
+_PACKED = ("embedding_byte", "embedding_bag_byte", "embedding_4bit", "embedding_bag_4bit")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Contents:
     """Which runtimes load it, in words."""
     operators: dict[str, int]
     """Operator of ``forward`` to how often it stands in the graph, most used first."""
+    lacking: tuple[str, ...]
+    """Operators that torch 2.1.0, the last Android and iOS packages' release, does not have."""
     quantization: str
     parts: dict[str, int]
     """Part of the archive to its bytes."""
@@ -44,6 +49,11 @@ class Contents:
     """Methods other than ``forward``."""
     inputs: tuple[str, ...]
     """Name and type of each input of ``forward``."""
+
+    @property
+    def rounds(self) -> bool:
+        """Whether the network rounds what it computes to int8."""
+        return "static" in self.quantization or "dynamic" in self.quantization
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -57,11 +67,9 @@ def contents(archive: Archive, module: torch.jit.ScriptModule) -> Contents:
         archive: from :func:`mobilelab.rescue.archive.examine`.
         module: from :func:`mobilelab.rescue.archive.load`.
     """
-    kinds = (node.kind() for node in nodes(module.forward.inlined_graph))
+    found = [*nodes(module.forward.inlined_graph)]
+    kinds = (node.kind() for node in found)
     operators = Counter(kind for kind in kinds if not kind.startswith("prim::"))
-    version = None
-    if archive.lite:
-        version = torch.jit.mobile._get_model_bytecode_version(str(archive.path))
     own = set(module._c._method_names())
     many = 0
     if "get_num_bundled_inputs" in own:
@@ -71,15 +79,16 @@ def contents(archive: Archive, module: torch.jit.ScriptModule) -> Contents:
         kind=archive.kind,
         bytes=archive.path.stat().st_size,
         format_version=archive.format_version,
-        bytecode_version=version,
-        read_by=_readers(version),
+        bytecode_version=archive.bytecode,
+        read_by=_readers(archive.bytecode),
         operators=dict(operators.most_common()),
-        quantization=quantization(operators, all_weights(module)),
+        lacking=tuple(dict.fromkeys(filter(None, map(lacking, found)))),
+        quantization=quantization(operators, all_weights(module), archive.halves),
         parts=archive.parts(),
         extra_files=archive.extra,
         bundled_inputs=many,
         methods=tuple(
-            sorted(name for name in own if name != "forward" and not _HELPER.search(name))
+            sorted(name for name in own if name != module.forward.name and not _HELPER.search(name))
         ),
         inputs=tuple(f"{p.name} {p.type}" for p in module.forward.schema.arguments[1:]),
     )
@@ -94,14 +103,20 @@ def _readers(version: int | None) -> str:
     return f"runtimes of torch {since} and later"
 
 
-def quantization(operators: dict[str, int], found: list[Weights]) -> str:
-    """Scheme of the int8 weights in words: static or dynamic, by tensor or by channel."""
-    used = [name for name in operators if name.startswith(("quantized::", "aten::quantized_"))]
+def quantization(operators: dict[str, int], found: list[Weights], halves: bool = False) -> str:
+    """Scheme of the weights in words: static or dynamic, by tensor or by channel, or none."""
+    words = ["embeddings by row"] if any(name.endswith(_PACKED) for name in operators) else []
+    words += ["float16 weights"] if halves else []
+    used = [
+        name for name in operators
+        if name.startswith(("quantized::", "aten::quantized_"))
+        and not name.endswith((*_PACKED, "_fp16"))
+    ]  # fmt: skip
     if not used:
-        return "none"
+        return ", ".join(words) or "none"
     dynamic = any("dynamic" in name or name.startswith("aten::quantized_") for name in used)
     static = any("dynamic" not in name and not name.startswith("aten::quantized_") for name in used)
-    words = [" and ".join(w for w, on in (("static", static), ("dynamic", dynamic)) if on)]
+    words += [" and ".join(w for w, on in (("static", static), ("dynamic", dynamic)) if on)]
     weights = [one.weight for one in found if one.weight.is_quantized]
     per_tensor = (torch.per_tensor_affine, torch.per_tensor_symmetric)
     if weights:

@@ -70,6 +70,8 @@ def weights(node: torch._C.Node, module: torch.jit.ScriptModule) -> Weights | No
     inputs = list(node.inputs())
     if space == "prepacked" and name.endswith("_run"):
         return _prepacked(name, constant(inputs[1], module))
+    if name.endswith("_fp16"):  # torch's layers have both kinds of calls, and one of packed weights
+        return None
     if space == "quantized" and name.startswith(("conv", "linear")) and len(inputs) > 1:
         packed = constant(inputs[1], module)
         if packed is None:

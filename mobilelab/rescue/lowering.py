@@ -198,6 +198,17 @@ def _convolution(to: Lowering, step: Step) -> None:
     )  # fmt: skip
 
 
+def _add_relu(to: Lowering, step: Step) -> None:
+    """``aten::_add_relu``, which optimize_for_mobile makes of a residual's last two steps."""
+    x, y = step.args
+    into = step.name.endswith("_")
+    add, relu = (_ATEN.add_, _ATEN.relu_) if into else (_ATEN.add, _ATEN.relu)
+    found = to.emit(add.Tensor, x, y, **step.named)
+    to.emit(relu.default, found, to=step.result)
+    for one in to.steps[-2:]:
+        one.written = step.written
+
+
 def reshape(to: Lowering, step: Step) -> None:
     """A view, which asks for the memory's order; the new runtimes have another one."""
     to.emit(_ATEN.reshape.default, *step.args, to=step.result)
@@ -225,4 +236,6 @@ FLOAT_RULES: dict[str, Rule] = {
     "prepacked::conv2d_transpose_clamp_run": _transposed,
     "prepacked::linear_clamp_run": _linear,
     "aten::_convolution": _convolution,
+    "aten::_add_relu": _add_relu,
+    "aten::_add_relu_": _add_relu,
 }

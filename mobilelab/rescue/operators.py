@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import torch
@@ -60,6 +61,29 @@ class Operator:
             elif not argument.kwarg_only and place < len(args):
                 found.append(args[place])
         return found
+
+
+@cache
+def on_phones() -> dict[str, frozenset[str]]:
+    """Operators of torch 2.1.0, the last Android and iOS packages' release, with their overloads.
+
+    ``scripts/phone_operators.py`` asked the virtual phone for them. A custom build of the packages
+    has fewer.
+    """
+    text = (files("mobilelab.rescue") / "phone_operators.txt").read_text(encoding="utf-8")
+    lines = (line.split() for line in text.splitlines()[1:])
+    return {name: frozenset(overloads) for name, *overloads in lines}
+
+
+def lacking(node: torch._C.Node) -> str:
+    """A node's operator with its overload, if torch 2.1.0 has no such; else nothing."""
+    kind, text = node.kind(), node.schema()
+    if text == "(no schema)":
+        return ""
+    overload = _schema(text).overload_name
+    if (overload or "-") in on_phones().get(kind, ()):
+        return ""
+    return f"{kind}.{overload}" if overload else kind
 
 
 @cache

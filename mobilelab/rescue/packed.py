@@ -14,7 +14,7 @@ _Q = torch.ops.quantized
 
 @dataclass(frozen=True)
 class Layer:
-    """Weights of a quantized layer: quantized themselves, with a float bias."""
+    """Weights of a quantized layer: quantized themselves or float, with a float bias."""
 
     kind: str
     weight: Tensor
@@ -28,6 +28,8 @@ class Layer:
 def layer(name: str, packed: Any) -> Layer:
     """Unpack the weights that an operator such as ``quantized::conv2d_relu`` gets."""
     short = name.removeprefix("quantized::")
+    if short.startswith("linear") and short.endswith("fp16"):
+        return Layer("linear", *_Q.linear_unpack_fp16(packed))
     if short.startswith("linear"):
         return Layer("linear", *_Q.linear_unpack(packed))
     dimensions = 1 if "1d" in short else 3 if "3d" in short else 2

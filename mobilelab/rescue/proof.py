@@ -39,32 +39,38 @@ class Row:
     verdict: Verdict
 
 
-def answers(
-    call: Callable[..., Tree], groups: Groups, chosen: Callable[[tuple[Any, ...]], Any]
-) -> Reference:
+#: Gives a network as it is before its first call: a module, or a session's ``predict``.
+Begin = Callable[[], Callable[..., Tree]]
+
+
+def answers(begin: Begin, groups: Groups, chosen: Callable[[tuple[Any, ...]], Any]) -> Reference:
     """Answers to every input, one call for each, each with inputs of its own.
 
+    The inputs of one kind are one sequence of calls, from the beginning: what a network keeps in
+    one call is there in the next.
+
     Args:
-        call: a module or a session's ``predict``.
+        begin: the network.
         groups: inputs by kind.
         chosen: what of an input it is called with.
     """
+    found = {}
     with torch.no_grad():
-        return {
-            kind: Answers(own(call(*own(tuple(chosen(one))))) for one in inputs)
-            for kind, inputs in groups.items()
-        }
+        for kind, inputs in groups.items():
+            call = begin()
+            found[kind] = Answers(own(call(*own(tuple(chosen(one))))) for one in inputs)
+    return found
 
 
-def old_answers(call: Callable[..., Tree], groups: Groups, name: str) -> Reference:
+def old_answers(begin: Begin, groups: Groups, name: str) -> Reference:
     """The old file's answers, if it answers alike twice.
 
     Raises:
         RescueError: if it does not, or does not answer at all.
     """
     try:
-        found = answers(call, groups, lambda one: one)
-        again = answers(call, {kind: inputs[:1] for kind, inputs in groups.items()}, lambda x: x)
+        found = answers(begin, groups, lambda one: one)
+        again = answers(begin, {kind: inputs[:1] for kind, inputs in groups.items()}, lambda x: x)
         for kind, first in again.items():
             if not identical(first[0], found[kind][0]):
                 raise RescueError(
@@ -106,7 +112,7 @@ NUDGE = 5e-7
 LAYERS = 10
 
 
-def nudged(call: Callable[..., Tree], groups: Groups) -> Reference:
+def nudged(begin: Begin, groups: Groups) -> Reference:
     """The old file's answers to the extremes, changed in their last digit."""
     generator = torch.Generator().manual_seed(0)
 
@@ -116,7 +122,7 @@ def nudged(call: Callable[..., Tree], groups: Groups) -> Reference:
         return x * (1 + NUDGE * torch.randn(x.shape, generator=generator)).to(x.dtype)
 
     chosen = {"extremes": groups["extremes"]}
-    return answers(call, chosen, lambda one: mapped(one, leaf))
+    return answers(begin, chosen, lambda one: mapped(one, leaf))
 
 
 def excused(rows: list[Row], moved: list[Row]) -> list[Row]:

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from mobilelab.core.errors import RescueError
+from mobilelab.rescue import embeddings
 from mobilelab.rescue.int8 import HIGH, LOW, dequantized, is_quantized, quantize, weight
 from mobilelab.rescue.lowering import FLOAT_RULES, Lowering, Rule, pools, reshape
 from mobilelab.rescue.packed import Layer, layer
-from mobilelab.rescue.recurrent import unrolled
+from mobilelab.rescue.recurrent import one_step, unrolled
 from mobilelab.rescue.tape import Step, Tape
 from mobilelab.rescue.values import Cell, Thing, cells, mapped
 
@@ -43,7 +44,11 @@ def _finish(to: Lowering, step: Step, floats: Any, result: Any = None) -> None:
 
 def _applied(to: Lowering, held: Layer, x: Cell, by_channel: bool = False) -> Cell:
     """A convolution or a linear layer in floats, with int8 weights."""
-    weights = weight(to, held.weight, f"{held.kind}.weight", by_channel)
+    name = f"{held.kind}.weight"
+    if held.weight.is_quantized:
+        weights = weight(to, held.weight, name, by_channel)
+    else:
+        weights = to.weight(held.weight, name)
     bias = None if held.bias is None else to.weight(held.bias, f"{held.kind}.bias")
     if held.kind == "linear":
         return to.emit(_ATEN.linear.default, x, weights, bias)
@@ -70,13 +75,21 @@ def _dynamic(to: Lowering, step: Step) -> None:
     to.replace(step.result, found)
 
 
+#: Linear layers whose input stays in floats outside; those with float16 weights never round it.
+_DYNAMIC = (
+    "linear_dynamic", "linear_relu_dynamic", "linear_dynamic_fp16", "linear_relu_dynamic_fp16",
+)  # fmt: skip
+
+
 def dynamic_linear(to: Lowering, held: Layer, x: Cell) -> Cell:
     """A linear layer whose input is rounded to int8 with the scale that it needs itself.
+
+    With float16 weights nothing is rounded; they become float32, in which the old engine computes.
 
     For LiteRT's converter, which has no such operator, the input stays as it is: that is nearer to
     the float network than the old file was.
     """
-    if not to.folded:
+    if not to.folded or not held.weight.is_quantized:
         return _applied(to, held, x)
     scale, zero = to.fresh(), to.fresh()
     epsilon = torch.finfo(torch.float32).eps
@@ -177,6 +190,8 @@ def _rule(step: Step) -> Rule | None:
     space, _, short = name.partition("::")
     if name in FLOAT_RULES and (name != "aten::mean" or pools(step)):
         return _pooled if any(map(is_quantized, step.inputs)) else FLOAT_RULES[name]
+    if name == "aten::embedding_bag":
+        return embeddings.float_bag
     if space == "quantized":
         return _quantized_rule(step, short)
     if name in ("aten::quantized_lstm", "aten::quantized_gru"):
@@ -203,8 +218,14 @@ def _is_dtype(step: Step) -> bool:
 
 
 def _quantized_rule(step: Step, short: str) -> Rule:
-    if short in ("linear_dynamic", "linear_relu_dynamic"):
+    if short in _DYNAMIC:
         return _dynamic
+    if short in ("quantized_lstm_cell_dynamic", "quantized_gru_cell_dynamic"):
+        return lambda to, it: one_step(to, it, dynamic_linear)
+    if short in embeddings.ROWS:
+        return embeddings.quantized_rows
+    if short in embeddings.BAGS:
+        return embeddings.quantized_bag
     if short.startswith(("conv", "linear")) and "dynamic" not in short and len(step.args) > 3:
         return _layer
     if short == "dropout":  # in eval mode, or the recorder had refused it

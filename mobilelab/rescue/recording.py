@@ -9,6 +9,7 @@ and the answers (:class:`mobilelab.rescue.tape.Tape`).
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,9 +18,10 @@ from torch import Tensor
 from mobilelab.core.errors import RescueError, ShapeError
 from mobilelab.core.trees import own
 from mobilelab.rescue import structure
+from mobilelab.rescue.attributes import Attributes
 from mobilelab.rescue.operators import Operator, about, draws, misfit, operator
 from mobilelab.rescue.tape import Step, Tape
-from mobilelab.rescue.values import Cell, Place, Thing, bare, cells, mapped, storage
+from mobilelab.rescue.values import FAILS, Cell, Place, Thing, bare, cells, mapped, storage
 from mobilelab.runtimes.libraries import first_line
 
 #: More steps than any network for a phone has: a loop that does not end.
@@ -31,7 +33,9 @@ class Recorder:
 
     Args:
         module: from ``torch.jit.load``.
-        method: which of its methods.
+        method: which of its methods; the one that stands as its ``forward`` if left out.
+        lifted: attributes that begin as inputs and end as outputs, behind the others, and whether
+            their numbers change (:func:`mobilelab.rescue.state.lifted`).
 
     Raises:
         RescueError: naming the node and its source line, if the graph decides by the data, draws
@@ -39,16 +43,22 @@ class Recorder:
         ShapeError: if the network refuses the example.
     """
 
-    def __init__(self, module: torch.jit.ScriptModule, method: str = "forward") -> None:
+    def __init__(
+        self,
+        module: torch.jit.ScriptModule,
+        method: str = "",
+        lifted: Mapping[str, bool] | None = None,
+    ) -> None:
+        method = method or module.forward.name
+        self._lifted = lifted or {}
         self._module = Thing(module._c, "")
         self._graph = module._c._get_method(method).inlined_graph
         self._parameters = module._c._get_method(method).schema.arguments[1:]
         self._numbers = itertools.count()
         self._steps: list[Step] = []
         self._tainted: set[int] = set()
-        self._state: dict[str, None] = {}
-        self._attributes: dict[str, Any] = {}
         self._alive: list[Any] = []
+        self.attributes = Attributes(self._cell, self._lifted)
 
     def run(self, inputs: tuple[Any, ...]) -> Tape:
         """Record a run.
@@ -71,12 +81,27 @@ class Recorder:
         answer = outputs[0] if len(outputs) == 1 else tuple(outputs)
         steps = self._live()
         written = {storage(cell.value) for step in steps for cell in step.written} - {0}
-        for value in self._attributes.values():
-            for cell in cells(value):
-                if storage(cell.value) in written:
-                    self._state[cell.name] = None
+        state = self.attributes.changed(written)
+        if self._lifted:
+            given, answer, state = self._with_state(given, answer, state)
         copied = frozenset(c.number for c in cells(given) if storage(c.value) in written)
-        return Tape(given, answer, steps, tuple(self._state), copied).pruned()
+        return Tape(given, answer, steps, state, copied).pruned()
+
+    def _with_state(
+        self, given: tuple[Any, ...], answer: Any, state: tuple[str, ...]
+    ) -> tuple[tuple[Any, ...], Any, tuple[str, ...]]:
+        """The state as inputs and outputs behind the others, and a name for each of its tensors."""
+        before, after, names = [], [], []
+        for path in state:
+            first = [*cells(self.attributes.first.get(path, ()))]
+            for place, (cell, last) in enumerate(
+                zip(first, cells(self.attributes.last(path)), strict=False)
+            ):
+                if isinstance(cell.value, Tensor):
+                    before.append(cell)
+                    after.append(last)
+                    names.append(path if len(first) == 1 else f"{path}.{place}")
+        return (*given, *before), (answer, *after), tuple(names)
 
     def _input(self, leaf: Any) -> Any:
         return self._cell(leaf, depends=True) if isinstance(leaf, Tensor) else leaf
@@ -92,9 +117,15 @@ class Recorder:
 
     def _block(self, block: torch._C.Graph | torch._C.Block, known: dict[str, Any]) -> list[Any]:
         for node in block.nodes():
-            results = self._node(node, known)
-            for value, result in zip(node.outputs(), results, strict=True):
-                known[value.debugName()] = result
+            try:
+                results = self._node(node, known)
+                for value, result in zip(node.outputs(), results, strict=True):
+                    known[value.debugName()] = result
+            except FAILS as error:
+                raise ShapeError(
+                    f"The network refuses this example at {Place.of(node)}: {first_line(error)}; "
+                    "give one that it takes with --example."
+                ) from error
         return [known[value.debugName()] for value in block.outputs()]
 
     def _node(self, node: torch._C.Node, known: dict[str, Any]) -> list[Any]:
@@ -117,8 +148,9 @@ class Recorder:
             return value
         if not self._depends(value):
             return value.value
+        by = f"{value.name}, which every call changes" if value.name else "what is in the input"
         raise RescueError(
-            f"{Place.of(node)} decides by what is in the input, so no straight program answers as "
+            f"{Place.of(node)} decides by {by}, so no straight program answers as "
             "the file does; compute both sides and choose with torch.where, or keep this decision "
             "in the app and rescue the parts before and after it."
         )
@@ -167,37 +199,17 @@ class Recorder:
         value = node.output()
         if value.type().kind() == "NoneType" or not node.attributeNames():
             return [None]
-        return [self._wrapped(value.toIValue(), "")]
-
-    def _wrapped(self, value: Any, name: str) -> Any:
-        def leaf(part: Any) -> Any:
-            if isinstance(part, Tensor):
-                return self._cell(part, name=name)
-            whole = isinstance(part, (torch._C.ScriptModule, torch._C.ScriptObject))
-            return Thing(part, name) if whole else part
-
-        return mapped(value, leaf)
+        return [self.attributes.wrapped(value.toIValue(), "")]
 
     def _prim_GetAttr(
         self, node: torch._C.Node, inputs: list[Any], known: dict[str, Any]
     ) -> list[Any]:
-        owner, name = inputs[0], node.s("name")
-        if name not in owner.attributes:
-            path = f"{owner.path}.{name}".lstrip(".")
-            if path not in self._attributes or not owner.object:
-                whole = isinstance(owner.object, torch._C.ScriptModule)
-                found = (owner.object.getattr if whole else owner.object.__getattr__)(name)
-                self._attributes[path] = self._wrapped(found, path)
-            owner.attributes[name] = self._attributes[path]
-        return [owner.attributes[name]]
+        return [self.attributes.get(inputs[0], node.s("name"))]
 
     def _prim_SetAttr(
         self, node: torch._C.Node, inputs: list[Any], known: dict[str, Any]
     ) -> list[Any]:
-        owner, value = inputs
-        owner.attributes[node.s("name")] = value
-        if owner.object is not None:
-            self._state[f"{owner.path}.{node.s('name')}".lstrip(".")] = None
+        self.attributes.set(inputs[0], node.s("name"), inputs[1])
         return []
 
     def _prim_CreateObject(
@@ -225,27 +237,26 @@ class Recorder:
         args, named = does.bound(inputs)
         given = [*cells(args), *cells(named)]
         depends = any(map(self._depends, given))
-        for cell in given:
-            if not isinstance(cell.value, Tensor) and self._depends(cell):
-                raise RescueError(
-                    f"{place} takes a number that was read out of a tensor, so each input would "
-                    "need a program of its own; keep it a tensor (no .item(), int() or float())."
-                )
+        numbers = [x for x in given if not isinstance(x.value, Tensor) and self._depends(x)]
+        if numbers and numbers[0].name and len(numbers) == len(given):  # a count goes on
+            return [self._cell(does.call(*bare(args), **bare(named)), True, numbers[0].name)]
+        for cell in numbers:
+            what, who = ("a number that was read out of a tensor", "input")
+            if cell.name:
+                what, who = f"{cell.name}, a number that every call changes", "call"
+            raise RescueError(
+                f"{place} takes {what}, so each {who} would need a program of its own; keep it a "
+                "tensor (no .item(), int() or float())."
+            )
         if draws(does, args, named):
             raise RescueError(
                 f"{place} draws random numbers, so the file does not answer alike twice; save it "
                 "in eval mode, or take the random numbers as an input."
             )
-        try:
-            wrong = misfit(does, bare(args))
-            if wrong:
-                raise ValueError(wrong)
-            found = does.call(*bare(args), **bare(named))
-        except (RuntimeError, TypeError, IndexError, NotImplementedError, ValueError) as error:
-            raise ShapeError(
-                f"The network refuses this example at {place}: {first_line(error)}; give one that "
-                "it takes with --example."
-            ) from error
+        wrong = misfit(does, bare(args))
+        if wrong:
+            raise ValueError(wrong)
+        found = does.call(*bare(args), **bare(named))
         return self._recorded(node, Step(does.call, args, named, None, place), does, found, depends)
 
     def _recorded(

@@ -12,9 +12,9 @@ import torch
 
 from mobilelab.core.errors import RescueError
 from mobilelab.rescue.lowering import Lowering
-from mobilelab.rescue.packed import Layer
+from mobilelab.rescue.packed import Layer, layer
 from mobilelab.rescue.tape import Step
-from mobilelab.rescue.values import Cell, Thing, cells
+from mobilelab.rescue.values import Cell, cells
 
 _ATEN = torch.ops.aten
 #: Gates of one cell, in the order of their weights.
@@ -26,18 +26,19 @@ def _layers(packed: Any) -> tuple[Layer, Layer]:
     state = packed.__getstate__()
     state = state[0] if isinstance(state[0], tuple) else state
     kind, *_, weights = state
-    if kind != "quantized_dynamic":
-        raise RescueError(f"Weights of an RNN of kind {kind} have no counterpart; only int8 has.")
-    first, second = (torch.ops.quantized.linear_unpack(weight) for weight in weights)
-    return Layer("linear", *first), Layer("linear", *second)
+    names = {"quantized_dynamic": "linear", "quantized_fp16": "linear_fp16"}
+    if kind not in names:
+        raise RescueError(f"Weights of an RNN of kind {kind} have no counterpart.")
+    on_input, on_state = (layer(names[kind], weight) for weight in weights)
+    return on_input, on_state
 
 
 class _Unrolled:
     """One layer in one direction."""
 
-    def __init__(self, to: Lowering, kind: str, packed: Thing, linear: Any) -> None:
+    def __init__(self, to: Lowering, kind: str, layers: tuple[Layer, Layer], linear: Any) -> None:
         self.to, self.kind, self.linear = to, kind, linear
-        self.on_input, self.on_state = to.unpacked(packed, _layers)
+        self.on_input, self.on_state = layers
 
     def run(self, x: Cell, state: list[Cell], length: int, backwards: bool) -> tuple[Cell, Any]:
         """All steps; ``x`` has shape (length, batch, features), each state (batch, hidden)."""
@@ -47,10 +48,14 @@ class _Unrolled:
         found: dict[int, Cell] = {}
         for turn in order:
             now = to.emit(_ATEN.select.int, whole, 0, turn)
-            then = self.linear(to, self.on_state, state[0])
-            state = (self._lstm if self.kind == "quantized_lstm" else self._gru)(now, then, state)
+            state = self.step(now, state)
             found[turn] = state[0]
         return to.emit(_ATEN.stack.default, [found[turn] for turn in range(length)]), state
+
+    def step(self, now: Cell, state: list[Cell]) -> list[Cell]:
+        """The state after one step; ``now`` is what the input weights made of its input."""
+        then = self.linear(self.to, self.on_state, state[0])
+        return (self._lstm if self.kind == "quantized_lstm" else self._gru)(now, then, state)
 
     def _chunks(self, x: Cell) -> list[Cell]:
         many = _GATES[self.kind]
@@ -102,7 +107,7 @@ def unrolled(to: Lowering, step: Step, linear: Any) -> None:
         for side in range(directions):
             place = number * directions + side
             state = [to.emit(_ATEN.select.int, part, 0, place) for part in firsts]
-            one = _Unrolled(to, kind, params[place], linear)
+            one = _Unrolled(to, kind, to.unpacked(params[place], _layers), linear)
             out, end = one.run(x, state, length, backwards=side == 1)
             sides.append(out)
             ends.append(end)
@@ -114,3 +119,16 @@ def unrolled(to: Lowering, step: Step, linear: Any) -> None:
         to.replace(answer, x)
     for kept, old in enumerate(states):
         to.emit(_ATEN.stack.default, [end[kept] for end in ends], to=old)
+
+
+def one_step(to: Lowering, step: Step, linear: Any) -> None:
+    """``quantized::quantized_lstm_cell_dynamic`` and the GRU's: one step, two packed layers."""
+    x, given, on_input, on_state = step.args[:4]
+    name = step.name.removeprefix("quantized::").removesuffix("_cell_dynamic")
+    layers = tuple(
+        to.unpacked(part, lambda packed: layer("linear", packed)) for part in (on_input, on_state)
+    )
+    one = _Unrolled(to, name, (layers[0], layers[1]), linear)
+    state = one.step(linear(to, one.on_input, x), given if isinstance(given, list) else [given])
+    for old, new in zip(cells(step.result), state, strict=True):
+        to.replace(old, new)

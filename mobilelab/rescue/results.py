@@ -10,6 +10,7 @@ from mobilelab.rescue.examples import Examples
 from mobilelab.rescue.findings import Finding
 from mobilelab.rescue.inspect import Contents
 from mobilelab.rescue.proof import Row
+from mobilelab.rescue.state import Kept
 from mobilelab.runtimes.base import Inside
 
 
@@ -46,6 +47,8 @@ class Rescued:
     refusal: str = ""
     example: Examples | None = None
     outcomes: list[Outcome] = field(default_factory=list)
+    kept: tuple[Kept, ...] = ()
+    """Its state: what the new files take behind their inputs and give behind their answers."""
 
     @property
     def ok(self) -> bool:

@@ -6,13 +6,13 @@ refused raises, or stands in the result with its reason, and leaves nothing behi
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,15 @@ from mobilelab.core.errors import MissingRuntimeError, MobileLabError, ModelWarn
 from mobilelab.measure.parity import Verdict
 from mobilelab.recipes.successors import to_executorch, to_litert
 from mobilelab.rescue import archive as archives
-from mobilelab.rescue import inputs as chosen
 from mobilelab.rescue import proof, source
 from mobilelab.rescue.examples import Examples, find
 from mobilelab.rescue.findings import judge
-from mobilelab.rescue.graph import choose_engine, record
-from mobilelab.rescue.inspect import Contents, contents
+from mobilelab.rescue.graph import choose_engine
+from mobilelab.rescue.inspect import contents
+from mobilelab.rescue.jobs import Job, loaded, prepared
 from mobilelab.rescue.quantized import lowered
 from mobilelab.rescue.results import Outcome, Rescued
-from mobilelab.rescue.tape import Rebuilt, Tape, tensors
-from mobilelab.runtimes import lite
+from mobilelab.rescue.tape import Rebuilt, tensors
 from mobilelab.runtimes.libraries import imported, quiet
 
 #: Endings of the files that can be made.
@@ -49,25 +48,13 @@ _MIXED_UP_WORDS = (
 )
 
 
-@dataclass
-class _Job:
-    """What all new files of one old file share."""
-
-    path: Path
-    tape: Tape
-    first: tuple[Any, ...]
-    groups: chosen.Groups
-    old: proof.Reference
-    call: Callable[..., Any]
-    rounds: bool
-
-
 def rescue(
     path: str | Path,
     out: str | Path | None = None,
     examples: Sequence[str] = (),
     *,
     endings: Sequence[str] = ENDINGS,
+    method: str = "forward",
     evaluate: bool = False,
     timed: bool = True,
     sourced: bool = False,
@@ -80,6 +67,7 @@ def rescue(
         out: folder for the new files; without one the file is read and judged only.
         examples: shapes of the inputs, as :func:`mobilelab.rescue.examples.parse` reads them.
         endings: which files to make.
+        method: which of the file's methods becomes the new network.
         evaluate: rewrite a file that was saved in training mode as it is in eval mode.
         timed: measure old and new in turn, about two seconds for each file.
         sourced: write Python source with the weights beside it, too.
@@ -94,7 +82,7 @@ def rescue(
     """
     choose_engine()
     archive = archives.examine(path)
-    module = _loaded(archive, False)
+    module = loaded(archive, False, method)
     inside = contents(archive, module)
     found = Rescued(archive.path, inside, judge(archive, module, inside))
     module = module.eval() if evaluate else module
@@ -102,13 +90,17 @@ def rescue(
         found.example = find(module, examples)
         if out is not None:
             on_step("the old file's answers")
-            job = _prepared(archive, found.example, inside, evaluate)
+            job = prepared(archive, found.example, inside, evaluate, method)
+            found.kept = job.kept
             for ending in endings:
                 on_step(ending)
                 found.outcomes.append(_made(job, ending, Path(out), timed))
             if sourced:
                 on_step("source")
                 found.outcomes.append(_written(job, Path(out)))
+            if job.kept and any(outcome.ok for outcome in found.outcomes):
+                state = json.dumps([one.as_dict() for one in job.kept], indent=1)
+                (Path(out) / f"{job.name}.state.json").write_text(state + "\n", encoding="utf-8")
     except MobileLabError as error:
         found.refusal = str(error)
     except OSError as error:
@@ -116,47 +108,12 @@ def rescue(
     return found
 
 
-def _loaded(archive: archives.Archive, evaluate: bool) -> torch.jit.ScriptModule:
-    module = archives.load(archive)
-    return module.eval() if evaluate else module
-
-
-def _prepared(
-    archive: archives.Archive, example: Examples, inside: Contents, evaluate: bool
-) -> _Job:
-    """Record the network, and ask the old file what it answers.
-
-    Raises:
-        RescueError: if it has a state or decides by data.
-        ShapeError: if it refuses the example.
-    """
-    module = _loaded(archive, evaluate)
-    tape = record(module, example.first)
-    if tape.state and module.training:
-        raise RescueError(
-            f"{archive.path.name} was saved in training mode and changes "
-            f"{', '.join(tape.state[:3])} in every call; --eval rewrites it in eval mode."
-        )
-    if tape.state:
-        raise RescueError(
-            f"{archive.path.name} keeps a state: it leaves other values in "
-            f"{', '.join(tape.state[:3])} after a call, and the new runtimes start every call "
-            "alike; the network has to take the state as an input and return the new one."
-        )
-    groups = chosen.groups(tape, example.first, example.bundled)
-    call: Callable[..., Any] = _loaded(archive, evaluate)
-    if archive.lite and not evaluate:  # the bytecode is what the app runs
-        call = lite.load(archive.path, torch.backends.quantized.engine)
-    old = proof.old_answers(call, groups, archive.path.name)
-    return _Job(archive.path, tape, example.first, groups, old, call, inside.quantization != "none")
-
-
-def _made(job: _Job, ending: str, out: Path, timed: bool) -> Outcome:
+def _made(job: Job, ending: str, out: Path, timed: bool) -> Outcome:
     """One new file in the folder, if its answers are the old ones."""
     found = Outcome(ending)
     try:
         network = Rebuilt(lowered(job.tape, folded=ending != ".tflite"))
-        found.rows = _table(job, found, proof.answers(network, job.groups, tensors))
+        found.rows = _table(job, found, job.answers(network))
         if proof.judged(found.rows, job.rounds) is Verdict.DIFFERENT:
             raise RescueError(_differs(job, network, found.rows))
         try:
@@ -174,17 +131,17 @@ def _made(job: _Job, ending: str, out: Path, timed: bool) -> Outcome:
     return found
 
 
-def _written(job: _Job, out: Path) -> Outcome:
+def _written(job: Job, out: Path) -> Outcome:
     """Python source in the folder, if running it gives the old answers."""
     found = Outcome(".py")
     try:
         network = Rebuilt(lowered(job.tape))
-        name = re.sub(r"\W", "_", job.path.stem)
+        name = re.sub(r"\W", "_", job.name)
         with tempfile.TemporaryDirectory(prefix="mobilelab-") as folder:
-            shapes = Examples(job.first, "").text
+            shapes = Examples(job.inputs, "").text
             path = source.write(network, folder, name, job.path.name, shapes)
             call = source.load(path)
-            found.rows = proof.compared(job.old, proof.answers(call, job.groups, tensors))
+            found.rows = proof.compared(job.old, job.answers(call))
             found.verdict = proof.judged(found.rows, job.rounds)
             if found.verdict is Verdict.DIFFERENT:
                 raise RescueError(_differs(job, network, found.rows))
@@ -198,9 +155,9 @@ def _written(job: _Job, out: Path) -> Outcome:
     return found
 
 
-def _converted(network: nn.Module, job: _Job, ending: str, in_floats: bool = False) -> bytes:
+def _converted(network: nn.Module, job: Job, ending: str, in_floats: bool = False) -> bytes:
     """The bytes of a new file, not compared yet."""
-    inputs = tuple(tensors(job.first))
+    inputs = job.inputs
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ModelWarning)
         if ending == ".pte":
@@ -221,15 +178,15 @@ def _int8() -> Any:
         return config.QuantConfig(pt2e_quantizer=pt2e.PT2EQuantizer().set_global(chosen))
 
 
-def _proved(job: _Job, found: Outcome, data: bytes, out: Path, timed: bool) -> None:
+def _proved(job: Job, found: Outcome, data: bytes, out: Path, timed: bool) -> None:
     """Compare a new file with the old one, and put it into the folder if they answer alike."""
-    name = job.path.stem + found.ending
+    name = job.name + found.ending
     with tempfile.TemporaryDirectory(prefix="mobilelab-") as folder:
         trial = Path(folder) / name
         trial.write_bytes(data)
         session = runtimes.load(trial)
         with quiet():
-            new = proof.answers(session.predict, job.groups, tensors)
+            new = job.answers(session.predict)
         found.rows = _table(job, found, new)
         found.verdict = proof.judged(found.rows, job.rounds)
         if found.verdict is Verdict.DIFFERENT:
@@ -250,13 +207,13 @@ def _proved(job: _Job, found: Outcome, data: bytes, out: Path, timed: bool) -> N
         found.path = out / name
 
 
-def _table(job: _Job, found: Outcome, new: proof.Reference) -> list[proof.Row]:
+def _table(job: Job, found: Outcome, new: proof.Reference) -> list[proof.Row]:
     """The differences; those on extremes count if the old file does not move as far by itself."""
     rows = proof.compared(job.old, new)
     if job.rounds or proof.judged(rows, job.rounds).ok:
         return rows
     extremes = {"extremes": job.old["extremes"]}
-    moved = proof.compared(extremes, proof.nudged(job.call, job.groups))
+    moved = proof.compared(extremes, proof.nudged(job.begin, job.groups))
     excused = proof.excused(rows, moved)
     if proof.judged(excused, job.rounds).ok:
         most = max(row.relative for row in moved)
@@ -267,25 +224,34 @@ def _table(job: _Job, found: Outcome, new: proof.Reference) -> list[proof.Row]:
     return excused
 
 
-def _timed(job: _Job, found: Outcome, session: runtimes.Session) -> None:
+def _timed(job: Job, found: Outcome, session: runtimes.Session) -> None:
     one = job.groups["random"][0]
-    inputs = tensors(one)
+    inputs = [*tensors(one), *(kept.first for kept in job.kept)]
+    old = job.begin()
     times = measure.time_in_turn(
-        {"old": lambda: job.call(*one), "new": lambda: session.predict(*inputs)}, warmup=3, least=5
+        {"old": lambda: old(*one), "new": lambda: session.predict(*inputs)}, warmup=3, least=5
     )
     found.old_ms, found.new_ms = times["old"].median_ms, times["new"].median_ms
 
 
-def _differs(job: _Job, network: Rebuilt, rows: list[proof.Row]) -> str:
+def _differs(job: Job, network: Rebuilt, rows: list[proof.Row]) -> str:
     """Where the rebuilt network goes another way, in one sentence."""
     worst = max(rows, key=lambda row: row.relative)
-    with torch.no_grad():
-        _, known = network.answers(tuple(tensors(job.first)), keep=True)
-    place = proof.first_difference(job.tape, known)
-    where = "; no single step of the example shows it" if place is None else f", first at {place}"
-    if place is not None and job.rounds and place.kind.rstrip("_") in _MIXED_UP:
-        where += f" ({_MIXED_UP_WORDS})"
     return (
         f"The rebuilt network answers otherwise than {job.path.name}, by {worst.largest:.1e} on "
-        f"{worst.inputs} inputs{where}; nothing was written."
+        f"{worst.inputs} inputs{_where(job, network)}; nothing was written."
     )
+
+
+def _where(job: Job, network: Rebuilt) -> str:
+    if job.kept:
+        begun = ", ".join(one.name for one in job.kept if one.assumed)
+        words = f"; the file begins without {begun}, which was taken to begin as zeros"
+        return words if begun else "; it keeps a state, so no single step of the example shows it"
+    with torch.no_grad():
+        _, known = network.answers(job.inputs, keep=True)
+    place = proof.first_difference(job.tape, known)
+    if place is None:
+        return "; no single step of the example shows it"
+    mixed = job.rounds and place.kind.rstrip("_") in _MIXED_UP
+    return f", first at {place}" + (f" ({_MIXED_UP_WORDS})" if mixed else "")

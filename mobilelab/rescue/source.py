@@ -23,7 +23,7 @@ _HEAD = '''"""{title}
 
 Written from the graph of {file}, whose source is lost: the flat sequence of its calls. The weights
 are in {weights}. It takes inputs of the shapes {shapes} only.
-"""
+{state}"""
 
 from pathlib import Path
 
@@ -50,6 +50,10 @@ def load(folder=Path(__file__).parent):
     network.load_state_dict(torch.load(Path(folder) / "{weights}", weights_only=True))
     return network.eval()
 '''
+
+_STATE = """
+It keeps a state: {}. The next call takes as that what stands behind the answer.
+"""
 
 
 def write(network: Rebuilt, folder: str | Path, name: str, file: str, shapes: str) -> Path:
@@ -81,6 +85,7 @@ def source(network: Rebuilt, weights: str, file: str, shapes: str) -> str:
     """The source as text."""
     names = _Names(network)
     inputs = [names.of(cell) for cell in cells(network.tape.inputs)]
+    many = len(network.tape.state)
     lines = [
         f"        {names.of(cell)} = {names.of(cell)}.clone()  # it is written into"
         for cell in cells(network.tape.inputs) if cell.number in network.tape.copied
@@ -94,6 +99,7 @@ def source(network: Rebuilt, weights: str, file: str, shapes: str) -> str:
         file=_safe(file),
         weights=weights,
         shapes=shapes,
+        state=_STATE.format(", ".join(inputs[-many:])) if many else "",
         imports="import torch.ao.quantization.fx._decomposed\n" if decomposed else "",
         packets="quantized_decomposed = torch.ops.quantized_decomposed\n" if decomposed else "",
         buffers="\n".join(buffers) or "        pass",
@@ -128,7 +134,7 @@ class _Names:
         self._given: dict[int, str] = {}
         self._taken: dict[str, int] = {"aten": 1, "quantized_decomposed": 1, "torch": 1, "nn": 1}
         for cell in cells(network.tape.inputs):
-            self.give(cell, "x")
+            self.give(cell, cell.name or "x")
 
     def give(self, cell: Cell, base: str) -> str:
         """A new name for a cell, after the operator that makes it."""

@@ -17,6 +17,12 @@ from torch import Tensor
 #: The line below a marked one.
 _MARK = re.compile(r"\s*~+[~\s]*(?:<--- HERE)?\s*")
 
+#: What a node raises that gets what it cannot work with, or that is damaged.
+FAILS = (
+    RuntimeError, TypeError, LookupError, NotImplementedError, ValueError, ArithmeticError,
+    AttributeError,
+)  # fmt: skip
+
 
 @dataclass(eq=False)
 class Cell:
@@ -53,7 +59,10 @@ class Place:
     @classmethod
     def of(cls, node: torch._C.Node) -> Place:
         """The place of a node."""
-        return cls(node.kind(), source_line(str(node.sourceRange())))
+        try:
+            return cls(node.kind(), source_line(str(node.sourceRange())))
+        except UnicodeDecodeError:  # of a damaged file
+            return cls(node.kind())
 
 
 def source_line(text: str) -> str:
