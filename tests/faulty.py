@@ -237,6 +237,18 @@ def script_unpack(self, x):
     return x.reshape(*x.shape, 1)
 
 
+@fault("script", heads=lambda: nn.ModuleList([nn.Linear(4, 2), nn.Linear(4, 2)]))
+def script_zip(self, x):
+    maps = [x + n for n in (0, 1)]
+    return torch.cat([head(m) for head, m in zip(self.heads, maps)])
+
+
+@fault("script")
+def script_unpack_tensor(self, x):
+    a, b = x.view(2, 2)
+    return a + b
+
+
 class _Twice(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
@@ -366,6 +378,31 @@ def eager_output(self, x):
 @fault("eager-int8", pictures(), c=lambda: nn.Conv2d(3, 4, 3), n=lambda: nn.BatchNorm2d(4))
 def int8_batchnorm(self, x):
     return self.n(torch.relu(self.c(x)))
+
+
+@fault("fx-int8", f=lambda: nn.Linear(4, 4))
+def int8_complex(self, x):
+    z = torch.complex(x, x)
+    return self.f((z + z * 1j).abs())
+
+
+@fault("dynamic-int8", lambda: list(torch.randn(3, 5, 8).split(1)),
+       layer=lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True))  # fmt: skip
+def int8_encoder_layer(self, x):
+    return self.layer(x)
+
+
+@fault("fx-int8", f=lambda: nn.Linear(4, 4))
+def fx_assign(self, x):
+    y = self.f(x)
+    y[:, :2] = 0
+    return y
+
+
+@fault("fx-int8", f=lambda: nn.Linear(4, 4))
+def lite_union(self, x):
+    y = self.f(x)
+    return {"scores": y, "hidden": (x,)}
 
 
 # --- torch.export -------------------------------------------------------------------------
@@ -798,6 +835,25 @@ LOSES["fold-bug"] = Fault(Folded, pictures(), "recipe")
 def _head(self, x):
     x.sub_(0.5).div_(0.25)
     return torch.relu(self.c(x)).mean((2, 3))
+
+
+@silent("fx-drops-in-place", "fx-int8", pictures(), c=lambda: nn.Conv2d(3, 4, 3))
+def _left_out(self, x):
+    x.sub_(0.5).div_(0.25)
+    return torch.relu(self.c(x)).mean((2, 3))
+
+
+@silent("int8-coarse", "fx-int8", lambda: list(torch.randn(3, 1, 16).split(1)),
+        f=lambda: nn.Linear(16, 16))  # fmt: skip
+def _two_sizes(self, x):
+    """Pixels and shares in one tensor: a step of the one is larger than the other."""
+    y = self.f(x)
+    return torch.cat([y * 1000, y.sigmoid()], 1)
+
+
+@silent("foreign-operator", "lite")
+def _foreign(self, x):
+    return torch.ops.faulty.twice(x)
 
 
 @silent("branch-frozen", "trace")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,8 @@ SHRUNK = 0.9
 PARTS = 10
 #: Fused kernels for attention; they take float weights only.
 FUSED = ("aten::_native_multi_head_attention", "aten::_transformer_encoder_layer_fwd")
+#: Namespaces of the operators that torch's runtime for phones brings.
+TORCHS = ("aten", "prim", "prims", "prepacked", "quantized", "_quantized", "sparse")
 #: The passes of optimize_for_mobile that stock wheels have, as ``without`` names them.
 PASSES = ("CONV_BN_FUSION", "INSERT_FOLD_PREPACK_OPS", "REMOVE_DROPOUT", "FUSE_ADD_RELU",
           "HOIST_CONV_PACKED_PARAMS")  # fmt: skip
@@ -204,6 +207,17 @@ def before_passes(road: Road, model: nn.Module, examples: Any) -> Callable[[], n
     return lambda: start(copy.deepcopy(model), examples).artifact
 
 
+def dropped_by_fx(model: nn.Module) -> list[Reason]:
+    """In-place operations that torch.fx leaves out, because nobody reads their answers."""
+    gone = [
+        str(node.target)
+        for node in torch.fx.symbolic_trace(copy.deepcopy(model)).graph.nodes
+        if node.op == "call_method" and re.fullmatch(r"[a-z]\w*[a-z]_", node.target)
+        and not node.users
+    ]  # fmt: skip
+    return [told("fx-drops-in-place", f"It is without {', '.join(gone)}.")] if gone else []
+
+
 # --- inside of the file -------------------------------------------------------------------
 
 
@@ -225,7 +239,13 @@ def looked_into(road: Road, inside: Inside, subject: Subject) -> list[Reason]:
     names = [*inside.operators, *itertools.chain.from_iterable(inside.delegates.values())]
     if any("nms" in name.lower() for name in names):
         found.append(told("nms-in-graph"))
+    elif road.suffix == ".ptl" and (foreign := [n for n in inside.operators if _foreign(n)]):
+        found.append(told("foreign-operator", f"It calls {', '.join(foreign[:3])}."))
     return found
+
+
+def _foreign(operator: str) -> bool:
+    return "::" in operator and operator.split("::")[0] not in TORCHS
 
 
 def of_road(
@@ -235,6 +255,7 @@ def of_road(
     different: bool,
     state: bool = False,
     traced: bool = False,
+    random: bool = False,
 ) -> list[Reason]:
     """All silent faults of one road's file.
 
@@ -245,13 +266,16 @@ def of_road(
         different: whether its answers are not the network's.
         state: whether the network keeps one, so that the same call answers otherwise each time.
         traced: whether a trace is in it: the road's own, or one in place of a refused script.
+        random: whether the network draws random numbers, so that no two answers are equal.
     """
     found = []
     start = before_passes(road, subject.model, subject.examples)
     if different and start is not None:
         found += blame(subject, start)
-    elif traced and road.exact and not state:  # else every other answer would differ as well
+    elif traced and road.exact and not state and not random:  # else all answers would differ
         found += frozen_in(subject, call)
+    if different and road.name == "fx-int8":
+        found += dropped_by_fx(subject.model)
     if state:
         found += lost_state(subject, call)
     if hasattr(call, "inspect"):

@@ -28,6 +28,7 @@ from mobilelab import measure, runtimes
 from mobilelab.core.errors import ExportError
 from mobilelab.core.signature import Example
 from mobilelab.core.trees import is_plain
+from mobilelab.measure.state import stateless_quietly
 from mobilelab.recipes import successors, variants
 from mobilelab.recipes.engine import ENGINE
 from mobilelab.recipes.exportable import PlainAnswers
@@ -238,4 +239,6 @@ def _untold() -> Iterator[None]:
 def _plain(model: nn.Module, example: Example) -> nn.Module:
     """The network, answering with a dictionary where it answers with somebody's own class."""
     mine = example.own()
-    return model if is_plain(model(*mine.args)) else PlainAnswers(model).eval()
+    with stateless_quietly(model):  # a state would move on before the file is made
+        answer = model(*mine.args)
+    return model if is_plain(answer) else PlainAnswers(model).eval()

@@ -91,8 +91,21 @@ def walk(road: Road, subject: Subject, files: Path, row: Row, facts: dict[str, A
     row.score = score(subject, found) if result is not None else None
     different = row.verdict == "DIFFERENT" or (road.exact and row.verdict == "close")
     traced = road.name in TRACED or made.how.endswith("traced")
-    reasons += compared.of_road(road, subject, call, different, bool(facts.get("state")), traced)
+    state, random = bool(facts.get("state")), bool(facts.get("random"))
+    reasons += compared.of_road(road, subject, call, different, state, traced, random)
+    if row.verdict == "DIFFERENT" and not reasons:
+        reasons = [_not_explained(road)]
     row.reasons = reasons
+
+
+def _not_explained(road: Road) -> diagnosis.Reason:
+    """What is said of other answers for which no fault was found."""
+    if not road.exact:
+        return diagnosis.told("int8-coarse")
+    return diagnosis.Reason(
+        "", f"The answers differ, and no known fault explains it (the road {road.name}, "
+        f"{diagnosis.versions()}).",
+    )  # fmt: skip
 
 
 def _finite(value: float) -> float | None:
