@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import torch.jit.mobile
 import torchvision
+from forty import FORTY
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.mobile_optimizer import optimize_for_mobile
@@ -516,6 +517,14 @@ def et_unbounded(self, boxes, scores):
     return torchvision.ops.nms(boxes, scores, 0.5)
 
 
+@fault("et-xnnpack", pictures(), c=lambda: nn.Conv2d(3, 4, 3))
+def et_pool_stride(self, x):
+    return F.max_pool2d(self.c(x), 2)
+
+
+FAULTS["et-delegate-refuses"] = Fault(FORTY["vit"].build, FORTY["vit"].examples, "et-int8")
+
+
 FAULTS["nameless-fused-bn"] = Fault(
     lambda: nn.Sequential(nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4)), pictures(4), "et-xnnpack"
 )
@@ -527,6 +536,13 @@ def fixed_shape(self, x):
 
 
 # --- LiteRT -------------------------------------------------------------------------------
+
+
+@fault("litert", pictures(), c=lambda: nn.Conv2d(3, 4, 3), d=lambda: nn.Conv2d(8, 2, 1))
+def litert_expand(self, x):
+    x = torch.relu(self.c(x))
+    whole = F.adaptive_avg_pool2d(x, 1).expand(-1, -1, x.shape[2], x.shape[3])
+    return self.d(torch.cat([x, whole], 1))
 
 
 @fault("litert", lambda: [(torch.tensor([1, 2, 4]), torch.tensor([0, 2]))],

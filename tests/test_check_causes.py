@@ -88,7 +88,7 @@ def test_the_confusion_table(tmp_path):
         if FAULTS.get(name) and FAULTS[name].road.startswith(("et-", "litert")):
             continue  # told by name above; exporting them once is enough
         error, _ = error_of(name, tmp_path)
-        text = "\n".join(f"{type(one).__name__}: {one}" for one in diagnosis.chain(error))
+        text = diagnosis.text(error)
         fits = [
             cause.name
             for cause in diagnosis.causes().values()

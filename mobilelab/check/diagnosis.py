@@ -93,13 +93,22 @@ def diagnose(error: BaseException, road: str = "") -> Reason:
         The cause with its fix; or, for an unknown error, its own last sentence with the road and
         the versions, ready to be pasted into a report.
     """
-    text = "\n".join(f"{type(one).__name__}: {one}" for one in chain(error))
-    cause = match(text, road)
+    cause = match(text(error), road)
     words, line = last_sentence(error), own_line(error)
     if cause is None:
         place = f" on the road {road}" if road else ""
         return Reason("", f"Unknown error{place} ({versions()}): {words}", error=words, line=line)
     return told(cause.name, error=words, line=line)
+
+
+def text(error: BaseException) -> str:
+    """What patterns are looked for in: each error of the chain, and the line that raised it."""
+    parts = []
+    for one in chain(error):
+        parts.append(f"{type(one).__name__}: {one}")
+        for frame in traceback.extract_tb(one.__traceback__)[-1:]:
+            parts.append(f"at {Path(frame.filename).name}, {frame.name}: {frame.line}")
+    return "\n".join(parts)
 
 
 def match(text: str, road: str = "") -> Cause | None:
