@@ -3,7 +3,7 @@
 ``FAULTS`` has for every cause in ``mobilelab/check/causes.toml`` a way to raise it for real.
 """
 
-# ruff: noqa: E731, RUF059, SIM108
+# ruff: noqa: B905, E731, RUF059, SIM108
 from __future__ import annotations
 
 from collections import OrderedDict
@@ -536,6 +536,9 @@ def fixed_shape(self, x):
 
 
 # --- LiteRT -------------------------------------------------------------------------------
+
+
+FAULTS["litert-range"] = Fault(FORTY["empty"].build, FORTY["empty"].examples, "litert-int8")
 
 
 @fault("litert", pictures(), c=lambda: nn.Conv2d(3, 4, 3), d=lambda: nn.Conv2d(8, 2, 1))

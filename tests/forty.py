@@ -3,6 +3,7 @@
 ``forty.toml`` holds what becomes of each on every road.
 """
 
+# ruff: noqa: B905
 from __future__ import annotations
 
 import math
@@ -131,7 +132,11 @@ class Deeplab(nn.Module):
         super().__init__()
         self.stem = block(3, 8, 2)
         self.rates = nn.ModuleList(block(8, 4, padding=r, dilation=r) for r in (1, 2, 3))
-        self.pooled, self.out, self.aux = nn.Conv2d(8, 4, 1), nn.Conv2d(16, 3, 1), nn.Conv2d(8, 3, 1)
+        self.pooled, self.out, self.aux = (
+            nn.Conv2d(8, 4, 1),
+            nn.Conv2d(16, 3, 1),
+            nn.Conv2d(8, 3, 1),
+        )
 
     def forward(self, x):
         size, x = x.shape[-2:], self.stem(x)
@@ -256,8 +261,9 @@ class Vit(nn.Module):
     def __init__(self):
         super().__init__()
         self.patches = nn.Conv2d(3, 16, 8, 8)
-        self.token, self.places = nn.Parameter(torch.randn(1, 1, 16)), nn.Parameter(
-            torch.randn(1, 5, 16)
+        self.token, self.places = (
+            nn.Parameter(torch.randn(1, 1, 16)),
+            nn.Parameter(torch.randn(1, 5, 16)),
         )
         self.layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
         self.head = nn.Linear(16, 5)

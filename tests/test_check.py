@@ -1,5 +1,6 @@
 """``mobilelab check``: roads in processes of their own, rows that are kept, what comes out."""
 
+import importlib.util
 import json
 import os
 import re
@@ -184,6 +185,16 @@ def test_no_such_road():
     with pytest.raises(MobileLabError, match=r"No road is called 'lit'; the roads are trace, "):
         roads.named(["lit"])
     assert [road.name for road in roads.named(["bytecode-5"])] == ["lite", "bytecode-5"]
+
+
+def test_what_is_not_installed_is_one_sentence(monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if "tosa" in name else found(name)
+    )
+    row = check(Small().eval(), PICTURES, names=["npu"]).row("npu")
+    assert row.status == "not installed"
+    assert [reason.says for reason in row.reasons] == ["tosa_serializer: make npu brings it."]
 
 
 def test_what_cannot_be_copied_is_said():

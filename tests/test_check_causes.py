@@ -44,7 +44,11 @@ def error_of(name, tmp_path):
             subject = subject_of(fault)
             road = ROADS[fault.road]
             path = tmp_path / f"net{road.suffix}"
-            roads.walk(road, subject.model, subject.examples, path)
+            start = subject.model
+            if road.after:
+                start = tmp_path / f"before{ROADS[road.after].suffix}"
+                roads.walk(ROADS[road.after], subject.model, subject.examples, start)
+            roads.walk(road, start, subject.examples, path)
             compared.answers_of(compared.opened(path), subject)
         except Exception as error:
             return error, "" if name in RAISED else fault.road

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mobilelab import models, runtimes
+from mobilelab.check.runner import Limits, check
 from mobilelab.core.errors import ExportError, MissingRuntimeError, ModelFileError, ShapeError
 from mobilelab.course.plots.delegates import Delegates, letter
 from mobilelab.datasets import load
@@ -267,3 +268,11 @@ def test_a_branch_is_refused_and_not_run_wrongly(pieces, photos):
 
 def test_a_file_is_the_same_bytes_each_time():
     assert ethosu.packed(b"p", [(b"g", "l", "s")]) == ethosu.packed(b"p", [(b"g", "l", "s")])
+
+
+def test_check_walks_the_road_and_takes_no_time(photos):
+    torch.manual_seed(0)
+    limits = Limits(deadline=600, seconds=0.02)
+    row = check(Enlarging().eval(), list(photos.split(1)), names=["npu"], limits=limits).row("npu")
+    assert (row.status, row.verdict, row.file) == ("done", "close", "npu.npu"), row.reasons
+    assert row.how == npu.TARGET and row.median_ms is None and row.times_eager is None

@@ -29,6 +29,7 @@ from mobilelab.core.errors import ExportError
 from mobilelab.core.signature import Example
 from mobilelab.core.trees import is_plain
 from mobilelab.measure.state import stateless_quietly
+from mobilelab.recipes import npu as npus
 from mobilelab.recipes import successors, variants
 from mobilelab.recipes.engine import ENGINE
 from mobilelab.recipes.exportable import PlainAnswers
@@ -204,7 +205,8 @@ def xnnpack(model: nn.Module, examples: Sequence[Example]) -> Made:
 
 def pt2e_int8(model: nn.Module, examples: Sequence[Example]) -> Made:
     """int8 after training on the exported graph, for XNNPACK (chapter 08)."""
-    return Made(successors.to_executorch(successors.quantize_pt2e(model, examples), examples[0]))
+    quantized = successors.quantize_pt2e(_plain(model, examples[0]), examples)
+    return Made(successors.to_executorch(quantized, examples[0]))
 
 
 def litert(model: nn.Module, examples: Sequence[Example]) -> Made:
@@ -221,6 +223,12 @@ def litert_int8(path: Path, examples: Sequence[Example]) -> Made:
         for leaves in (one.leaves().values() for one in examples)
     ]
     return Made(successors.quantize_litert(path.read_bytes(), typed))
+
+
+def npu(model: nn.Module, examples: Sequence[Example]) -> Made:
+    """int8 after training for Arm's Ethos-U (chapter 12)."""
+    quantized = npus.quantize_ethos_u(_plain(model, examples[0]), examples)
+    return Made(npus.to_ethos_u(quantized, examples[0]), npus.TARGET)
 
 
 def as_it_is(path: Path, examples: Sequence[Example]) -> Made:

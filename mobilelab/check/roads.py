@@ -32,8 +32,12 @@ class Road:
     """The road whose file it starts from; the network itself if empty."""
     needs: str = ""
     """The module that has to be installed; a part of torch if empty."""
+    brings: str = "make runtimes"
+    """The command that installs it."""
     delegates: bool = False
     """Whether it is there to hand the network to XNNPACK."""
+    timed: bool = True
+    """Whether this host's time for it says anything; what is emulated has a time of nobody."""
 
 
 # --- the list -----------------------------------------------------------------------------
@@ -69,7 +73,14 @@ ROADS: tuple[Road, ...] = (
         "litert-int8", "LiteRT, int8", "09", ".tflite", make.litert_int8, exact=False,
         after="litert", needs=_LITERT,
     ),
-    Road("phone", "the lite file on the virtual phone", "07", ".ptl", make.as_it_is, after="lite"),
+    Road(
+        "npu", "an NPU, Ethos-U55, int8", "12", ".npu", make.npu, exact=False,
+        needs="tosa_serializer", brings="make npu", timed=False,
+    ),
+    Road(
+        "phone", "the lite file on the virtual phone", "07", ".ptl", make.as_it_is, after="lite",
+        timed=False,
+    ),
 )  # fmt: skip
 #: Words that stand for several roads.
 GROUPS: dict[str, tuple[str, ...]] = {

@@ -172,7 +172,7 @@ class _Check:
                 self._keep(self._walk(road, facts))
             else:
                 self.on_row(self.rows[road.name])
-        eager = [self._time(self.rows[road.name], facts) for road in chosen]
+        eager = [self._time(self.rows[road.name], facts) for road in chosen if road.timed]
         rows = [self.rows[road.name] for road in chosen]
         known = {name: facts[name] for name in (
             "model", "signature", "examples", "task", "metric", "score", "parameters", "weights_kb",
@@ -239,7 +239,7 @@ class _Check:
             return blank
         if road.needs and importlib.util.find_spec(road.needs) is None:
             blank.status = "not installed"
-            blank.reasons = [diagnosis.Reason("", f"{road.needs}: make runtimes brings it.")]
+            blank.reasons = [diagnosis.Reason("", f"{road.needs}: {road.brings} brings it.")]
             return blank
         before = self.rows.get(road.after)
         if road.after and (before is None or before.status != "done"):
@@ -262,7 +262,7 @@ class _Check:
 
     def _time(self, row: Row, facts: dict[str, Any]) -> float | None:
         """Time one file and weigh its memory; returns the model's own time in ms."""
-        if row.status != "done" or row.road == "phone":
+        if row.status != "done":
             return None
         if row.times_eager is None:
             job = {**self.job, "file": row.file, "seconds": self.limits.seconds}
