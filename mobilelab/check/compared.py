@@ -212,7 +212,7 @@ def dropped_by_fx(model: nn.Module) -> list[Reason]:
     gone = [
         str(node.target)
         for node in torch.fx.symbolic_trace(copy.deepcopy(model)).graph.nodes
-        if node.op == "call_method" and re.fullmatch(r"[a-z]\w*[a-z]_", node.target)
+        if node.op == "call_method" and re.fullmatch(r"[a-z]\w*[a-z]_", str(node.target))
         and not node.users
     ]  # fmt: skip
     return [told("fx-drops-in-place", f"It is without {', '.join(gone)}.")] if gone else []
