@@ -36,6 +36,9 @@ SHRUNK = 0.9
 PARTS = 10
 #: Fused kernels for attention; they take float weights only.
 FUSED = ("aten::_native_multi_head_attention", "aten::_transformer_encoder_layer_fwd")
+#: Causes that cost time or space, and change no answer.
+SLOW_ONLY = ("delegated-in-parts", "delegated-nothing", "quantized-nothing",
+             "attention-stays-float", "foreign-operator", "nms-in-graph")  # fmt: skip
 #: Namespaces of the operators that torch's runtime for phones brings.
 TORCHS = ("aten", "prim", "prims", "prepacked", "quantized", "_quantized", "sparse")
 #: The passes of optimize_for_mobile that stock wheels have, as ``without`` names them.

@@ -93,8 +93,8 @@ def walk(road: Road, subject: Subject, files: Path, row: Row, facts: dict[str, A
     traced = road.name in TRACED or made.how.endswith("traced")
     state, random = bool(facts.get("state")), bool(facts.get("random"))
     reasons += compared.of_road(road, subject, call, different, state, traced, random)
-    if row.verdict == "DIFFERENT" and not reasons:
-        reasons = [_not_explained(road)]
+    if row.verdict == "DIFFERENT" and all(one.cause in compared.SLOW_ONLY for one in reasons):
+        reasons.append(_not_explained(road))
     row.reasons = reasons
 
 
