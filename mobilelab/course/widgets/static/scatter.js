@@ -51,28 +51,36 @@ function heaps(points) {
 
 const crosses = (a, b) => a.x1 < b.x2 && b.x1 < a.x2 && a.y1 < b.y2 && b.y1 < a.y2;
 
-/** A free place for every name beside its point; a name without one is left to hover and table. */
+/** What a text of one line covers, about. */
+function room(text, [x, y, anchor]) {
+  const wide = 6.3 * text.length + 2;
+  const x1 = anchor === "start" ? x : anchor === "end" ? x - wide : x - wide / 2;
+  return { x1, x2: x1 + wide, y1: y - 10, y2: y + 2 };
+}
+
+/**
+ * A free place for every name beside its point; a name without one is left to hover and table.
+ * Says also what is `taken` by then, by names and marks.
+ */
 function names(points, box) {
   const taken = points.map((p) => ({ x1: p.x - 7, x2: p.x + 7, y1: p.y - 7, y2: p.y + 7 }));
   const placed = [];
   for (const p of points) {
-    const wide = 6.3 * p.label.length + 2;
     const spots = [];
     for (const [rise, gap] of [[0, 11], [-13, 6], [13, 6], [-25, 2], [25, 2]]) {
-      spots.push([p.x + gap, p.y + rise, "start"], [p.x - gap, p.y + rise, "end"]);
+      spots.push([p.x + gap, p.y + rise + 4, "start"], [p.x - gap, p.y + rise + 4, "end"]);
     }
-    spots.push([p.x, p.y - 13, "middle"], [p.x, p.y + 17, "middle"]);
-    for (const [x, y, anchor] of spots) {
-      const x1 = anchor === "start" ? x : anchor === "end" ? x - wide : x - wide / 2;
-      const room = { x1, x2: x1 + wide, y1: y - 6, y2: y + 6 };
-      if (room.x1 < box.left + 2 || room.x2 > box.width - 2 || room.y1 < box.top - 6 || room.y2 > box.bottom - 1) continue;
-      if (taken.some((other) => crosses(room, other))) continue;
-      taken.push(room);
-      placed.push({ p, x, y: y + 4, anchor });
+    spots.push([p.x, p.y - 9, "middle"], [p.x, p.y + 21, "middle"]);
+    for (const spot of spots) {
+      const own = room(p.label, spot);
+      if (own.x1 < box.left + 2 || own.x2 > box.width - 2 || own.y1 < box.top - 6 || own.y2 > box.bottom - 1) continue;
+      if (taken.some((other) => crosses(own, other))) continue;
+      taken.push(own);
+      placed.push({ p, spot });
       break;
     }
   }
-  return placed;
+  return { placed, taken };
 }
 
 function glyph(p) {
@@ -153,7 +161,9 @@ export class Scatter {
   written() {
     const g = make("svg:g", { class: "ml-names", "aria-hidden": "true" });
     const alone = this.points.length <= NAMED ? this.points : this.points.filter((p) => p.out).slice(0, 6);
-    for (const { p, x, y, anchor } of names(alone, this.box)) {
+    const { placed, taken } = names(alone, this.box);
+    this.taken = taken;
+    for (const { p, spot: [x, y, anchor] } of placed) {
       g.append(make("svg:text", { x, y, text: p.label, "text-anchor": anchor }));
     }
     for (const heap of this.heaps.filter((each) => each.length > 1)) {
@@ -181,15 +191,18 @@ export class Scatter {
   /** Limits as dashed lines; one that lies outside is said at the edge. */
   limits(x, y) {
     const { left, right, top, bottom } = this.box;
-    this.bound("x", x, this.dx, this.X, (at) => ({ x1: at, x2: at, y1: top, y2: bottom }), (at) =>
-      at > right - 90 ? [at - 4, top + 11, "end"] : [at + 4, top + 11, "start"],
-      (above) => [above ? right : left + 4, top + 11, above ? "end" : "start", above ? " →" : "← "]);
-    this.bound("y", y, this.dy, this.Y, (at) => ({ x1: left, x2: right, y1: at, y2: at }), (at) =>
-      [right, at < top + 24 ? at + 13 : at - 5, "end"],
-      (above) => [right, above ? top + 26 : bottom - 6, "end", above ? " ↑" : "↓ "]);
+    const beside = (at) => (at > right - 90 ? [at - 4, "end"] : [at + 4, "start"]);
+    const heights = ([at, anchor]) => [top + 11, bottom - 8, (top + bottom) / 2].map((h) => [at, h, anchor]);
+    this.bound("x", x, this.dx, this.X, (at) => ({ x1: at, x2: at, y1: top, y2: bottom }),
+      (at) => heights(beside(at)),
+      (above) => heights(above ? [right, "end"] : [left + 4, "start"]), [" →", "← "]);
+    const along = (h) => [[right, h, "end"], [left + 4, h, "start"], [(left + right) / 2, h, "middle"]];
+    this.bound("y", y, this.dy, this.Y, (at) => ({ x1: left, x2: right, y1: at, y2: at }),
+      (at) => along(at < top + 24 ? at + 13 : at - 5),
+      (above) => along(above ? top + 26 : bottom - 6), [" ↑", "↓ "]);
   }
 
-  bound(name, limit, [low, high], place, along, beside, outside) {
+  bound(name, limit, [low, high], place, along, beside, outside, [more, less]) {
     this.bounds ??= {};
     const [line, text] = (this.bounds[name] ??= [make("svg:line"), make("svg:text")]);
     if (!line.parentNode) this.lines.append(line, text);
@@ -197,10 +210,14 @@ export class Scatter {
     text.textContent = "";
     if (!limit) return;
     const above = limit.value > high;
-    const [x, y, anchor, arrow = ""] = above || limit.value < low
-      ? outside(above) : beside(place(limit.value));
-    if (!arrow) set(line, { ...along(place(limit.value)), visibility: null });
+    const out = above || limit.value < low;
+    if (!out) set(line, { ...along(place(limit.value)), visibility: null });
+    const said = !out ? limit.text : above ? limit.text + more : less + limit.text;
+    // Where the text covers no mark and no name, if there is such a place.
+    const spots = out ? outside(above) : beside(place(limit.value));
+    const clear = (spot) => !this.taken.some((other) => crosses(room(said, spot), other));
+    const [x, y, anchor] = spots.find(clear) ?? spots[0];
     set(text, { x, y, "text-anchor": anchor });
-    text.textContent = arrow.startsWith(" ") ? limit.text + arrow : arrow + limit.text;
+    text.textContent = said;
   }
 }
