@@ -19,7 +19,7 @@ from mobilelab.check.launcher import Outcome
 TABLE = msgspec.toml.decode(Path(__file__).with_name("forty.toml").read_bytes())
 #: Roads that take seconds each for the smallest network.
 LONG = ("et-portable", "et-xnnpack", "et-int8", "litert", "litert-int8")
-EVERY = 9
+EVERY = 15
 
 
 class Here:
