@@ -23,6 +23,7 @@ from mobilelab.course.plots import GREY
 from mobilelab.course.widgets import (
     drawing,
     graph,
+    page,
     pruning,
     quiz,
     resolution,
@@ -659,6 +660,15 @@ def test_leaving_spaces_out_of_a_script_leaves_its_texts(file):
     """The tool that does it takes a template literal within another for code."""
     code = re.sub(r"^\s*(/\*\*(?:.|\n)*?\*/|//.*)$", "", file.read_text(), flags=re.M)
     assert texts(jsmin(code)) == texts(code)
+
+
+@pytest.mark.parametrize("kind", ["tradeoff", "quantization", "pruning", "resolution", "graph"])
+def test_no_two_scripts_of_an_explorer_use_one_name(kind):
+    """One behind the other they are one module, which no browser loads otherwise."""
+    order = page._in_order(kind, page._in_order("frame", []))
+    texts = [(SCRIPTS / f"{name}.js").read_text() for name in order]
+    names = re.findall(r"^(?:export )?(?:const|let|class|function) (\w+)", "".join(texts), re.M)
+    assert len(names) > 10 and len(names) == len(set(names))
 
 
 # --- quiz and progress ----------------------------------------------------------------------

@@ -52,7 +52,7 @@ function heaps(points) {
 const crosses = (a, b) => a.x1 < b.x2 && b.x1 < a.x2 && a.y1 < b.y2 && b.y1 < a.y2;
 
 /** What a text of one line covers, about. */
-function room(text, [x, y, anchor]) {
+function covered(text, [x, y, anchor]) {
   const wide = 6.3 * text.length + 2;
   const x1 = anchor === "start" ? x : anchor === "end" ? x - wide : x - wide / 2;
   return { x1, x2: x1 + wide, y1: y - 10, y2: y + 2 };
@@ -72,7 +72,7 @@ function names(points, box) {
     }
     spots.push([p.x, p.y - 9, "middle"], [p.x, p.y + 21, "middle"]);
     for (const spot of spots) {
-      const own = room(p.label, spot);
+      const own = covered(p.label, spot);
       if (own.x1 < box.left + 2 || own.x2 > box.width - 2 || own.y1 < box.top - 6 || own.y2 > box.bottom - 1) continue;
       if (taken.some((other) => crosses(own, other))) continue;
       taken.push(own);
@@ -215,7 +215,7 @@ export class Scatter {
     const said = !out ? limit.text : above ? limit.text + more : less + limit.text;
     // Where the text covers no mark and no name, if there is such a place.
     const spots = out ? outside(above) : beside(place(limit.value));
-    const clear = (spot) => !this.taken.some((other) => crosses(room(said, spot), other));
+    const clear = (spot) => !this.taken.some((other) => crosses(covered(said, spot), other));
     const [x, y, anchor] = spots.find(clear) ?? spots[0];
     set(text, { x, y, "text-anchor": anchor });
     text.textContent = said;
