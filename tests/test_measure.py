@@ -315,7 +315,7 @@ def test_an_interval_is_never_printed_as_a_point():
     assert str(measure.Ratio(10.06, 9.96, 10.1)) == "10.06x (9.96 to 10.10)"
     assert str(measure.Ratio(12.34, 11.11, 13.77)) == "12.3x (11.1 to 13.8)"
     assert str(measure.Ratio(258.33, 237.23, 262.66)) == "258x (237 to 263)"
-    assert str(measure.Ratio(258.33, 258.31, 258.36)) == "258.33x (258.31 to 258.36)"
+    assert str(measure.Ratio(258.33, 258.31, 258.36)) == "258.3x (258.3 to 258.4)"
     assert str(measure.Ratio(1, 1, 1)) == "1.0000x (1.0000 to 1.0000)"
 
 
