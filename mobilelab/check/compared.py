@@ -242,8 +242,9 @@ def looked_into(road: Road, inside: Inside, subject: Subject) -> list[Reason]:
     names = [*inside.operators, *itertools.chain.from_iterable(inside.delegates.values())]
     if any("nms" in name.lower() for name in names):
         found.append(told("nms-in-graph"))
-    elif road.suffix == ".ptl" and (foreign := [n for n in inside.operators if _foreign(n)]):
-        found.append(told("foreign-operator", f"It calls {', '.join(foreign[:3])}."))
+    elif not road.needs and runtimes.on_phones(road.suffix):  # torch's own runtime for phones
+        if foreign := [name for name in inside.operators if _foreign(name)]:
+            found.append(told("foreign-operator", f"It calls {', '.join(foreign[:3])}."))
     return found
 
 
