@@ -242,9 +242,10 @@ def looked_into(road: Road, inside: Inside, subject: Subject) -> list[Reason]:
     names = [*inside.operators, *itertools.chain.from_iterable(inside.delegates.values())]
     if any("nms" in name.lower() for name in names):
         found.append(told("nms-in-graph"))
-    elif not road.needs and runtimes.on_phones(road.suffix):  # torch's own runtime for phones
-        if foreign := [name for name in inside.operators if _foreign(name)]:
-            found.append(told("foreign-operator", f"It calls {', '.join(foreign[:3])}."))
+    foreign = [name for name in inside.operators if _foreign(name)]
+    torchs_own = not road.needs and runtimes.on_phones(f"file{road.suffix}")
+    if foreign and torchs_own and "nms-in-graph" not in [reason.cause for reason in found]:
+        found.append(told("foreign-operator", f"It calls {', '.join(foreign[:3])}."))
     return found
 
 
