@@ -74,7 +74,10 @@ int8  97.6%  accuracy 0.4 points too low != int8  97.6%  met
 
 [ratios of times]
 1.50x (1.40 to 1.60), 1.41x == 0.94x (0.94 to 0.94), 0.64x
+258x (237 to 263) == 12.3x (11.1 to 13.8)
 28x32 != 32x32
+258x == 258x
+258x != 257x
 1.5 times != 1.6 times
 1.50x (guessed) != 1.50x (measured)
 
