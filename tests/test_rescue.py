@@ -249,8 +249,10 @@ def test_float16_weights_become_float32(kind, shape, tmp_path):
         model = nn.Sequential(kind(6, 8))
         module = torch.jit.script(tq.quantize_dynamic(model.eval(), {kind}, dtype=torch.float16))
     path = write(tmp_path / "m.pt", saved(module))
+    before = choose_engine()
     found = rewrite.rescue(path, tmp_path / "out", (shape,), endings=[], sourced=True)
     assert found.ok, found.refusal
+    assert torch.backends.quantized.engine == before
     assert [one.name for one in found.findings] == [
         "float16 weights that the phone's engine does not load"
     ]

@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -29,6 +31,17 @@ def choose_engine() -> str:
     engine = next((name for name in ENGINES if name in here), torch.backends.quantized.engine)
     torch.backends.quantized.engine = engine
     return engine
+
+
+@contextmanager
+def engine_for_phones() -> Iterator[None]:
+    """That engine for a while; afterwards the one that was set before."""
+    before = torch.backends.quantized.engine
+    choose_engine()
+    try:
+        yield
+    finally:
+        torch.backends.quantized.engine = before
 
 
 def record(module: torch.jit.ScriptModule, inputs: tuple[Any, ...], method: str = "") -> Tape:

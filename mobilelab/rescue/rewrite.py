@@ -27,7 +27,7 @@ from mobilelab.rescue import archive as archives
 from mobilelab.rescue import proof, source
 from mobilelab.rescue.examples import Examples, find
 from mobilelab.rescue.findings import judge
-from mobilelab.rescue.graph import choose_engine
+from mobilelab.rescue.graph import engine_for_phones
 from mobilelab.rescue.inspect import contents
 from mobilelab.rescue.jobs import Job, loaded, prepared
 from mobilelab.rescue.quantized import lowered
@@ -48,6 +48,7 @@ _MIXED_UP_WORDS = (
 )
 
 
+@engine_for_phones()
 def rescue(
     path: str | Path,
     out: str | Path | None = None,
@@ -80,7 +81,6 @@ def rescue(
         ModelFileError: if the file is missing, damaged, hostile, or another kind of file.
         RescueError: if ``examples`` cannot be read.
     """
-    choose_engine()
     archive = archives.examine(path)
     module = loaded(archive, False, method)
     inside = contents(archive, module)
