@@ -11,21 +11,24 @@ import time
 import types
 import warnings
 
+import msgspec
 import pytest
 import torch
 from torch import nn
 from typer.testing import CliRunner
 
 from mobilelab import runtimes
-from mobilelab.check import advice, commands, diagnosis, launcher, page, results, roads, work
+from mobilelab.check import advice, diagnosis, launcher, page, results, roads, work
 from mobilelab.check.diagnosis import Reason
 from mobilelab.check.results import Report, Row
 from mobilelab.check.runner import Limits, check
 from mobilelab.check.subject import Subject, SubjectError
+from mobilelab.cli import checking
 from mobilelab.cli.main import app
 from mobilelab.core.errors import MeasureError, MobileLabError
 from mobilelab.core.signature import Example
 from mobilelab.core.terminal import Terminal
+from mobilelab.course.widgets import checked
 from mobilelab.measure.report import Budget
 
 FEW = ("trace", "script", "lite")
@@ -103,7 +106,7 @@ def test_the_json_keeps_its_schema(report):
 def test_the_page_needs_nothing_from_outside(report):
     text = page.page(report[0])
     assert "<script" not in text and not re.search(r"(src|@import|url\()", text)
-    assert all(row.road in text for row in report[0].rows) and "<svg" in text
+    assert all(row.road in text for row in report[0].rows)
     hostile = Report(model="<b>x</b>", versions="", rows=[Row(road="a", how="<i>")])
     assert "<b>" not in page.page(hostile)
 
@@ -115,6 +118,68 @@ def test_no_text_of_a_reason_becomes_a_tag(name):
     text = page.page(Report(model="m", versions="", rows=[Row(road="a", reasons=[reason])]))
     assert "<b>" not in text and "&#39;&gt;&lt;b&gt;bold" in text
     assert "\x1b" not in text and "\u202e" not in text
+
+
+def test_the_page_holds_the_explorer_of_the_files_that_were_timed(report):
+    found, _, _ = report
+    text = checked.page(found, Budget(file_kb=100))
+    assert 'class="mobilelab-stored"' in text and not re.search(r"(src=.http|@import|url\()", text)
+    drawn = checked.records(found)
+    assert [r.variant for r in drawn] == list(FEW)
+    lite = drawn[-1]
+    row = found.row("lite")
+    assert (lite.file_kb, lite.median_ms, lite.iqr_ms, lite.p95_ms, lite.times_float) == (
+        row.file_kb, row.median_ms, row.iqr_ms, row.p95_ms, row.times_eager
+    )  # fmt: skip
+    assert lite.iqr_ms <= lite.p95_ms and lite.host.torch == torch.__version__
+    assert lite.metric.name == "accuracy" and lite.accuracy == found.score
+    shown = checked.explorer(found, Budget(file_kb=0.1))
+    assert shown.size.value == 0.1 and "nothing" in shown.view().alt
+    assert 'names=["lite"]' in shown.cells["lite"]
+
+
+def rows_of(report, *rows):
+    """The report with other rows, all timed like its lite file."""
+    lite = report.row("lite")
+    return msgspec.structs.replace(
+        report, rows=[msgspec.structs.replace(lite, **row) for row in rows]
+    )
+
+
+def test_the_explorer_says_which_file_is_wrong_although_it_answers_the_examples(report):
+    frozen = [diagnosis.told("branch-frozen")]
+    made = rows_of(
+        report[0], {}, {"road": "trace", "reasons": frozen}, {"road": "x", "verdict": ""}
+    )
+    drawn = checked.records(made)
+    assert [str(r.verdict) for r in drawn] == ["same", "DIFFERENT", "DIFFERENT"]
+    assert [r.variant for r in drawn] == ["lite", "trace (branch-frozen)", "x"]
+    assert "trace (branch-frozen) misses the budget: answers differ" in checked.page(made)
+
+
+def test_without_targets_the_explorer_judges_by_agreement(report):
+    made = msgspec.structs.replace(rows_of(report[0], {"agreement": 0.75}), score=None)
+    (one,) = checked.records(made)
+    assert (one.metric.name, one.accuracy) == ("agreement", 0.75)
+    assert "agreement 75.0%" in one.quality
+
+
+def test_a_report_without_times_has_a_page_and_no_explorer(report):
+    for made in (rows_of(report[0]), rows_of(report[0], {"iqr_ms": None})):
+        assert "mobilelab-stored" not in checked.page(made)
+        with pytest.raises(MeasureError, match="No file of Small was timed"):
+            checked.explorer(made)
+
+
+def test_no_name_of_a_road_or_model_leaves_the_explorer(report):
+    made = rows_of(report[0], {"file": "</script><b>x.ptl"}, {"road": "<i>y"})
+    text = checked.page(msgspec.structs.replace(made, model="<b>m</b>"))
+    assert "<b>x" not in text and "<i>y" not in text and "<b>m" not in text
+
+
+@pytest.mark.parametrize(("more", "loss"), [(True, -0.25), (False, 0.25)])
+def test_a_loss_counts_in_the_direction_of_the_metric(more, loss):
+    assert results.loss(score=0.75, own=0.5, more_is_better=more) == loss
 
 
 def test_a_second_call_goes_on_and_another_model_begins_anew(report, monkeypatch):
@@ -323,17 +388,9 @@ def test_what_cannot_be_written_is_one_sentence(run, tmp_path):
     code, text = run("mine:make", "--roads", "trace", "--out", "taken/out")
     assert code == 2 and "Cannot write into" in text and "name another folder" in text
     with pytest.raises(MeasureError, match="Cannot write .*taken/r.json"):
-        commands._show(Terminal(), Report(model="m", versions=""), tmp_path / "taken/r.json", None)
-
-
-def test_the_picture_marks_faults_whose_answers_are_close():
-    rows = [Row(road=n, verdict="close", file=f"{n}.ptl", file_kb=k, times_eager=1.0 + k / 100)
-            for n, k in (("recipe", 7), ("lite", 16))]  # fmt: skip
-    report = Report(model="m", versions="", rows=rows)
-    assert "a fault" not in page.picture(report) and "for phones" in page.picture(report)
-    rows[0].reasons = [diagnosis.told("fold-bug", "a bias is lost")]
-    drawn = page.picture(report)
-    assert "a fault" in drawn and "for phones" in drawn and "file size (kB)" in drawn
+        checking._show(
+            Terminal(), Report(model="m", versions=""), tmp_path / "taken/r.json", None, Budget()
+        )
 
 
 def test_expectations():
@@ -341,24 +398,22 @@ def test_expectations():
     int8 = Row(road="fx-int8", verdict="close", exact=False, file="b.ptl", file_kb=3)
     near = Row(road="trace", verdict="close", file="c.pt", file_kb=3)
     report = Report(model="m", versions="", rows=[good, int8])
-    assert commands.unmet(report, "same", 5) == []
-    assert commands.unmet(report, "same", 2) != []
+    assert advice.unmet(report, "same", 5) == []
+    assert advice.unmet(report, "same", 2) != []
     report.rows.append(near)
-    assert commands.unmet(report, "same") == ["trace: expected same, is close."]
-    assert commands.unmet(report, "close") == []
+    assert advice.unmet(report, "same") == ["trace: expected same, is close."]
+    assert advice.unmet(report, "close") == []
     frozen, limited = diagnosis.told("shape-frozen"), diagnosis.told("shape-frozen", error="no")
     good.reasons = [limited]  # it says so where it is asked for another size
-    assert commands.unmet(report, "close") == [] and advice.misses(good, Budget()) == []
+    assert advice.unmet(report, "close") == [] and advice.misses(good, Budget()) == []
     good.reasons = [frozen]
-    assert commands.unmet(report, "close") == ["lite: expected close, is same, but shape-frozen."]
+    assert advice.unmet(report, "close") == ["lite: expected close, is same, but shape-frozen."]
     assert advice.misses(good, Budget()) == ["shape-frozen"]
     alone = Report(model="m", versions="", rows=[good])
-    assert commands.unmet(alone, max_kb=50) == [
-        "The smallest usable file is none, more than 50 kB."
-    ]
+    assert advice.unmet(alone, max_kb=50) == ["The smallest usable file is none, more than 50 kB."]
     good.reasons = []
     report.rows.append(Row(road="export", status="refused"))
-    assert commands.unmet(report, "done") == ["export: expected done, is refused."]
+    assert advice.unmet(report, "done") == ["export: expected done, is refused."]
 
 
 class Here:

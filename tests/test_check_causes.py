@@ -10,7 +10,7 @@ import torch
 from faulty import FAULTS, LOSES, RAISED, SILENT, UNKNOWN, Fault
 from networks import NETWORKS
 
-from mobilelab.check import commands, compared, diagnosis, examples, faults, roads, work
+from mobilelab.check import advice, compared, diagnosis, examples, faults, roads, work
 from mobilelab.check.results import Report, Row
 from mobilelab.check.subject import Subject
 from mobilelab.core.errors import ModelWarning
@@ -215,7 +215,7 @@ def test_a_trace_in_place_of_a_refused_script_freezes_the_same(road, tmp_path):
     row = walked(Fault(build, fault.examples, road), tmp_path)
     assert row.how in ("traced", "") and row.verdict == "same"
     assert [reason.cause for reason in row.reasons] == ["branch-frozen"]
-    assert commands.unmet(Report(model="m", versions="", rows=[row]), "same") == [
+    assert advice.unmet(Report(model="m", versions="", rows=[row]), "same") == [
         f"{road}: expected same, is same, but branch-frozen."
     ]
 

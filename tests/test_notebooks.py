@@ -18,6 +18,8 @@ CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 EXERCISES = sorted((ROOT / "exercises").glob("*/*.ipynb"))
 PARAMETERS = {"dataset", "data_dir", "seed", "quick"}
 WANTED = ("## The budget", PREDICT, "## Exercises", "## Explain it", "## Sources")
+#: What a stored explorer may take, 1 kB = 1000 bytes.
+EXPLORER_KB = 80
 MEASURED = re.compile(r"\d (ms|µs|MiB|s|M instructions)\b")
 
 
@@ -67,6 +69,8 @@ def problems(notebook):
         for tag in re.findall(r"<img[^>]*>", page):
             if not re.search(r"alt='[^']{20,}'", tag):
                 found.append("an explorer's stored picture has no alt text")
+        if "mobilelab-stored" in page and len(page.encode()) > EXPLORER_KB * 1000:
+            found.append(f"a stored explorer takes {len(page.encode()) / 1000:.1f} kB")
 
     stored = json.dumps([cell.outputs for cell in cells])
     if "application/vnd.jupyter.widget-view+json" in stored:
@@ -282,6 +286,7 @@ def live():
         (code("x", [shown()]), "not described in words"),
         (code("x", [page("<img alt='' src='data:image/png;base64,aGk='>")]), "has no alt text"),
         (code("x", [page("<img src='data:image/png;base64,aGk='>")]), "has no alt text"),
+        (code("x", [page(f"<div class='mobilelab-stored'>{'x' * 80_000}")]), "takes 80.0 kB"),
         (code("x", [live()]), "a live widget is stored"),
         (nbformat.v4.new_markdown_cell("![](a.png)"), "no alt text"),
         (nbformat.v4.new_markdown_cell("<img src='a.png'>"), "no alt text"),

@@ -102,3 +102,33 @@ def _why(best: Row, good: list[Row]) -> str:
         words += f"; it takes {best.times_eager:.2f}x the model's own time"
         words += ", the least of them" if fastest else ""
     return words
+
+
+def unmet(report: Report, expect: str = "", max_kb: float | None = None) -> list[str]:
+    """What of an expectation is not met, one sentence each.
+
+    Args:
+        report: of the roads that were asked for.
+        expect: ``done``: each road ends with a file; ``close``: and its answers are close or the
+            same; ``same``: what computes in float answers the same, int8 at least close.
+        max_kb: the smallest usable file for phones may weigh this, 1 kB = 1000 bytes.
+    """
+    found = []
+    for row in report.rows if expect else ():
+        if row.status in ("not for this network", "not installed"):
+            continue
+        good = row.status == "done"
+        if expect != "done":
+            wanted = ("same",) if expect == "same" and row.exact else ("same", "close")
+            good = good and row.verdict in wanted and not grave(row)
+        if not good:
+            causes = ", ".join(grave(row)) if expect != "done" else ""
+            but = f", but {causes}" if causes else ""
+            found.append(f"{row.road}: expected {expect}, is {row.verdict or row.status}{but}.")
+    if max_kb is not None:
+        shipped = (row for row in report.rows if row.file.endswith(ON_PHONES) and not grave(row))
+        sizes = [row.file_kb for row in shipped if row.usable and row.file_kb is not None]
+        if not sizes or min(sizes) > max_kb:
+            smallest = f"{min(sizes):.0f} kB" if sizes else "none"
+            found.append(f"The smallest usable file is {smallest}, more than {max_kb:.0f} kB.")
+    return found

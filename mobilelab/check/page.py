@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 from markupsafe import Markup
-from matplotlib import rc_context
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from rich import box
 from rich.table import Table
 
-from mobilelab.check.advice import ON_PHONES, grave
 from mobilelab.check.diagnosis import Reason
 from mobilelab.check.results import Report, Row
 from mobilelab.core.pages import render
@@ -86,8 +80,13 @@ def words(where: str, reason: Reason) -> list[str]:
 # --- HTML ---------------------------------------------------------------------------------
 
 
-def page(report: Report) -> str:
-    """One HTML page: recommendation, picture, table, reasons. No scripts, nothing from outside."""
+def page(report: Report, picture: str = "") -> str:
+    """One HTML page: recommendation, picture, table, reasons. Nothing from outside.
+
+    Args:
+        report: what was found.
+        picture: HTML, for example the explorer of :mod:`mobilelab.course.widgets.checked`.
+    """
     facts = [
         f"{report.signature}", f"{report.parameters:,} parameters, {report.weights_kb:,.0f} kB",
         f"{report.examples} examples, read as {report.task}",
@@ -100,58 +99,6 @@ def page(report: Report) -> str:
     ]
     return render(
         "mobilelab.check", "page", report=report, facts=facts, headings=HEADINGS, rows=rows,
-        picture=Markup(picture(report)), reasons=reasons(report),
+        picture=Markup(picture), reasons=reasons(report),
         number=lambda i: Markup(" class='n'") if _is_number(i) else "",
     )  # fmt: skip
-
-
-#: What a file is drawn as, from the worst down: color, mark, and what that says.
-_KINDS = (
-    ("#d55e00", "X", "other answers, or a fault"),
-    ("#0072b2", "o", "for phones"),
-    ("#777777", "s", "for this computer"),
-)
-
-
-def _kind(row: Row) -> int:
-    if not row.usable or grave(row):
-        return 0
-    return 1 if row.file.endswith(ON_PHONES) else 2
-
-
-def picture(report: Report) -> str:
-    """Size across, time over the network's own upward, as SVG; the table below says the same."""
-    rows = [row for row in report.rows if row.file_kb and row.times_eager]
-    if len(rows) < 2:
-        return ""
-    figure = Figure(figsize=(8, 3.6), layout="constrained")
-    axes = figure.subplots()
-    for kind, (color, mark, says) in enumerate(_KINDS):
-        own = [row for row in rows if _kind(row) == kind]
-        points = [row.file_kb or 1 for row in own], [row.times_eager or 1 for row in own]
-        if own:
-            axes.scatter(*points, c=color, marker=mark, label=says, zorder=3)
-    axes.set(xscale="log", yscale="log", xlabel="file size (kB)", ylabel="time over eager (x)")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axis.set_minor_formatter(NullFormatter())
-    axes.grid(alpha=0.3)
-    axes.margins(0.15)
-    written: list[tuple[float, float]] = []
-    for row in rows:
-        left, low = axes.transData.transform((row.file_kb or 1, row.times_eager or 1))
-        if all(abs(x - left) > 70 or abs(y - low) > 11 for x, y in written):  # else unreadable
-            written.append((left, low))
-            at = (row.file_kb or 1, row.times_eager or 1)
-            axes.annotate(row.road, at, (6, 3), textcoords="offset points", fontsize=9)
-    figure.legend(loc="outside right upper", frameon=False, fontsize=9)
-    for part in figure.findobj():
-        part.set_clip_on(False)  # a clip is a reference by url()
-    content = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "mobilelab"}):
-        figure.savefig(
-            content, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        )
-    drawn = content.getvalue()
-    return drawn[drawn.index("<svg") :]

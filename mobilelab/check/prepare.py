@@ -126,6 +126,8 @@ def _facts(subject: Subject, reasons: list[diagnosis.Reason]) -> dict[str, Any]:
         "examples": len(subject.examples),
         "task": type(task).__name__,
         "metric": task.metric.name,
+        "metric_unit": task.metric.unit,
+        "metric_more_is_better": task.metric.more_is_better,
         "score": score(subject, subject.reference),
         "parameters": sum(p.numel() for p in subject.model.parameters()),
         "weights_kb": sum(x.numel() * x.element_size() for x in tensors.values()) / 1000,

@@ -42,6 +42,9 @@ class Row(msgspec.Struct, kw_only=True):
     score_loss: float | None = None
     """How much worse than the network itself, in the same unit; negative if better."""
     median_ms: float | None = None
+    iqr_ms: float | None = None
+    """Width of the middle half of the times."""
+    p95_ms: float | None = None
     times_eager: float | None = None
     """Time over the network's own, taken in turn: the median of the pairs."""
     times_low: float | None = None
@@ -64,6 +67,11 @@ class Row(msgspec.Struct, kw_only=True):
         return self.status == "done" and self.verdict in ("same", "close")
 
 
+def loss(score: float, own: float, more_is_better: bool) -> float:
+    """How much worse a score is than the network's own, in their unit; negative if better."""
+    return own - score if more_is_better else score - own
+
+
 class Report(msgspec.Struct, kw_only=True):
     """Everything about one model."""
 
@@ -76,6 +84,9 @@ class Report(msgspec.Struct, kw_only=True):
     examples: int = 0
     task: str = ""
     metric: str = ""
+    metric_unit: str = ""
+    """``%`` for a share, 0 to 1."""
+    metric_more_is_better: bool = True
     score: float | None = None
     """The network's own."""
     eager_ms: float | None = None

@@ -21,7 +21,7 @@ from torch import nn
 from mobilelab import measure
 from mobilelab.check import advice, diagnosis, kept, roads
 from mobilelab.check.launcher import Launcher, Outcome
-from mobilelab.check.results import SCHEMA, Report, Row
+from mobilelab.check.results import SCHEMA, Report, Row, loss
 from mobilelab.check.roads import Road
 from mobilelab.check.subject import SubjectError
 from mobilelab.measure.report import Budget
@@ -175,7 +175,8 @@ class _Check:
         eager = [self._time(self.rows[road.name], facts) for road in chosen if road.timed]
         rows = [self.rows[road.name] for road in chosen]
         known = {name: facts[name] for name in (
-            "model", "signature", "examples", "task", "metric", "score", "parameters", "weights_kb",
+            "model", "signature", "examples", "task", "metric", "metric_unit",
+            "metric_more_is_better", "score", "parameters", "weights_kb",
         )}  # fmt: skip
         report = Report(
             versions=diagnosis.versions(), host=_plain(asdict(measure.host())), rows=rows,
@@ -257,14 +258,14 @@ class _Check:
         row.seconds, row.export_peak_mib = done.seconds, done.peak_mib
         row.cpu_seconds = None if math.isnan(done.cpu_seconds) else done.cpu_seconds
         if row.score is not None and facts["score"] is not None:
-            row.score_loss = facts["score"] - row.score
+            row.score_loss = loss(row.score, facts["score"], facts["metric_more_is_better"])
         return row
 
     def _time(self, row: Row, facts: dict[str, Any]) -> float | None:
         """Time one file and weigh its memory; returns the model's own time in ms."""
         if row.status != "done":
             return None
-        if row.times_eager is None:
+        if row.times_eager is None or row.iqr_ms is None:
             job = {**self.job, "file": row.file, "seconds": self.limits.seconds}
             done = self._run(f"{row.road}-time", {**job, "kind": "time"})
             taken = dict(done.answer)

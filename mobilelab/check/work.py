@@ -170,5 +170,6 @@ def timed(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     ratio = found["road"].ratio(found["eager"])
     return {
         "eager_ms": found["eager"].median_ms, "median_ms": found["road"].median_ms,
+        "iqr_ms": found["road"].iqr_ms, "p95_ms": found["road"].p95_ms,
         "times_eager": ratio.median, "times_low": ratio.low, "times_high": ratio.high,
     }  # fmt: skip

@@ -13,9 +13,8 @@ from rich.table import Table
 
 from mobilelab import __version__
 from mobilelab.apps import commands as apps
-from mobilelab.check import commands as checking
+from mobilelab.cli import checking, homework
 from mobilelab.cli import doctor as clinic
-from mobilelab.cli import homework
 from mobilelab.core.errors import MobileLabError
 from mobilelab.core.terminal import Terminal, colored
 from mobilelab.phone import commands as phone

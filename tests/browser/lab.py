@@ -203,9 +203,12 @@ _SHOWN = """
   return images.every((img) => img.complete) ? [...words, ...images.map((img) => img.src)] : null;
 }
 """
-#: Resolves when the kernel has answered, which it does after all that was sent to it before.
+#: Resolves when the kernel has answered, which it does after all that was sent to it before; an
+#: explorer sends a move when the frame that shows it is painted.
 _ANSWERED = """
-() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestKernelInfo()
+() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 20)))
+  .then(() =>
+    window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestKernelInfo())
   .then(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0))))
 """
 

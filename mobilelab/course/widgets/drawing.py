@@ -30,7 +30,7 @@ def small_png(figure: Figure) -> bytes:
     figure.savefig(out, format="png", dpi=72)
     picture = Image.open(out).convert("RGB")
     # Flat colors: few are enough.
-    picture = picture.quantize(32, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    picture = picture.quantize(24, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     out = io.BytesIO()
     picture.save(out, "png", optimize=True)
     return out.getvalue()

@@ -67,7 +67,7 @@ def style(sheet: str = "explorer") -> str:
 
 def module(kind: str) -> str:
     """The explorer as anywidget takes it: one ES module."""
-    return f"{script('frame', kind)}\nexport default live({kind});\n"
+    return f"{script('live', kind)}\nexport default live({kind});\n"
 
 
 def quiz_module() -> str:

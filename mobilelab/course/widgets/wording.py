@@ -47,6 +47,14 @@ def in_words(
 
 def describe(record: Record) -> str:
     """One record in a sentence or two, as HTML."""
+    return f"{_figures(record)} {_where(record)}"
+
+
+def _where(record: Record) -> str:
+    return f"Measured on {html.escape(str(record.host))}."
+
+
+def _figures(record: Record) -> str:
     threads = "1 thread" if record.threads == 1 else f"{record.threads} threads"
     memory = (
         "peak memory not measured"
@@ -60,7 +68,7 @@ def describe(record: Record) -> str:
         f"median {record.median_ms:.2f} ms, middle half spans {record.iqr_ms:.2f} ms, "
         f"p95 {record.p95_ms:.2f} ms with {threads}, input {html.escape(record.layout)}; "
         f"{record.quality}; answers {record.verdict}, relative error "
-        f"{record.rel_l2:.1e}; {memory}. Measured on {html.escape(str(record.host))}."
+        f"{record.rel_l2:.1e}; {memory}."
     )
 
 
@@ -76,7 +84,9 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _record(record: Record, axes: Mapping[str, Axis], cells: Sequence[str]) -> dict[str, Any]:
+def _record(
+    record: Record, axes: Mapping[str, Axis], cells: Sequence[str], hosts: list[str]
+) -> dict[str, Any]:
     return {
         "name": record.variant,
         "file_kb": record.file_kb,
@@ -87,7 +97,8 @@ def _record(record: Record, axes: Mapping[str, Axis], cells: Sequence[str]) -> d
         "accuracy": _finite(record.accuracy),
         "different": record.verdict == "DIFFERENT",
         "phone": runtimes.on_phones(record.file),
-        "text": describe(record),
+        "text": _figures(record),
+        "host": hosts.index(_where(record)),
         "cells": list(cells),
         "axes": {
             name: [
@@ -131,13 +142,16 @@ def for_page(
     metric = records[0].metric
     grade = metric.name
     names = {r.variant for r in records}
+    everywhere = (_where(r) for rows in measured.values() for r in rows)
+    hosts = list(dict.fromkeys(everywhere))  # once each: they are long
     places = {}
     for (threads, layout), rows in measured.items():
         headings, texts = Results(rows).cells()
-        each = [_record(r, axes, text) for r, text in zip(rows, texts, strict=True)]
+        each = [_record(r, axes, text, hosts) for r, text in zip(rows, texts, strict=True)]
         places[f"{threads} {layout}"] = {"records": each}
     return {
         "measured": places,
+        "hosts": hosts,
         "first": f"{first[0]} {first[1]}",
         "head": [*headings, "budget"],
         "axes": {name: _axis(name, axis, grade, budget, records) for name, axis in axes.items()},

@@ -183,47 +183,6 @@ export function frame(root, host, kind) {
   };
 }
 
-/** Live: the kernel's model on one side, the page on the other. */
-export function live(kind) {
-  return {
-    render({ model, el }) {
-      const root = make("div");
-      el.append(root);
-      // The kernel sends every move back. One that comes late must not undo the moves since.
-      const sent = [];
-      let own = false;
-      const page = frame(root, {
-        data: model.get("data"), state: model.get("state"),
-        push(state) {
-          sent.push(JSON.stringify(state));
-          if (sent.length > 50) sent.shift();
-          own = true;
-          model.set("state", state);
-          own = false;
-          model.save_changes();
-        },
-      }, kind);
-      const on = {
-        "change:state": () => {
-          if (own) return;
-          const at = sent.indexOf(JSON.stringify(model.get("state")));
-          if (at >= 0) sent.splice(0, at + 1);
-          else page.go(model.get("state"));
-        },
-        "change:data": () => page.replace(model.get("data")),
-        "change:problem": () => page.trouble(model.get("problem")),
-        "change:progress": () => page.working(model.get("progress")),
-      };
-      for (const [name, act] of Object.entries(on)) model.on(name, act);
-      page.trouble(model.get("problem"));
-      return () => {
-        for (const [name, act] of Object.entries(on)) model.off(name, act);
-        page.stop();
-      };
-    },
-  };
-}
-
 /** In a stored output: data and state stand beside the script, and no kernel is asked. */
 export function stored(here, kind) {
   const { data, state } = JSON.parse(here.querySelector('script[type="application/json"]').textContent);

@@ -182,7 +182,7 @@ export function tradeoff({ data, picture, move, panel, live }) {
     const more = missing.length - why.length;
     if (more > 0) why.push(`${more} more miss it; the table says why.`);
     return {
-      words: lines, reasons: why, after: [chosen.text],
+      words: lines, reasons: why, after: [`${chosen.text} ${data().hosts[chosen.host]}`],
       say: `${fitting.length} of ${records.length} fit: ${fitting.slice(0, 6).map((r) => r.name).join(", ") || "nothing"}.` +
         (pinned && pinned !== chosen ? ` ${beside(chosen, pinned, metric)}` : ""),
       code: [`<b>The cell that builds ${escape(chosen.name)}</b>`,

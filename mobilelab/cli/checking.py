@@ -15,6 +15,7 @@ from mobilelab.core.terminal import Terminal, colored
 
 if TYPE_CHECKING:
     from mobilelab.check.results import Report, Row
+    from mobilelab.measure.report import Budget
 
 #: What ``--expect`` may ask for, the strictest first.
 EXPECTATIONS = ("same", "close", "done")
@@ -52,12 +53,14 @@ def check(
 
     Exit status 1 if --expect or --max-kb are not met, 2 if the model cannot be checked.
     """
+    from mobilelab.check import advice
     from mobilelab.check.runner import Limits
     from mobilelab.check.runner import check as walk
     from mobilelab.check.subject import SubjectError
     from mobilelab.measure.report import Budget
 
     console = Terminal()
+    budget = Budget() if max_kb is None else Budget(file_kb=max_kb)
     if expect and expect not in EXPECTATIONS:
         raise typer.BadParameter(f"--expect is one of {', '.join(EXPECTATIONS)}.")
     with console.status(f"Looking at {model}") as status:
@@ -69,20 +72,22 @@ def check(
             report = walk(
                 model, examples, out=out, names=[n.strip() for n in roads.split(",") if n.strip()],
                 limits=Limits(deadline, memory, seconds), on_row=on_row, task_text=task,
-                targets_text=targets, budget=Budget(file_kb=max_kb) if max_kb else None,
+                targets_text=targets, budget=budget,
             )  # fmt: skip
         except SubjectError as error:
             Terminal(stderr=True).print(colored("red", "Error:", error), soft_wrap=True)
             raise typer.Exit(2) from error
-    _show(console, report, json, html)
-    failed = unmet(report, expect, max_kb)
+    _show(console, report, json, html, budget)
+    failed = advice.unmet(report, expect, max_kb)
     for sentence in failed:
         console.print(colored("red", sentence), soft_wrap=True)
     if failed:
         raise typer.Exit(1)
 
 
-def _show(console: Terminal, report: Report, json: Path | None, html: Path | None) -> None:
+def _show(
+    console: Terminal, report: Report, json: Path | None, html: Path | None, budget: Budget
+) -> None:
     """Print a report, and write it to where it was asked for."""
     from mobilelab.check import page
 
@@ -91,7 +96,13 @@ def _show(console: Terminal, report: Report, json: Path | None, html: Path | Non
         for line in page.words(where, reason):
             console.print(line, soft_wrap=True)
     console.print(report.advice, soft_wrap=True)
-    for path, text in ((json, report.json), (html, lambda: page.page(report))):
+
+    def whole_page() -> str:
+        from mobilelab.course.widgets import checked
+
+        return checked.page(report, budget)
+
+    for path, text in ((json, report.json), (html, whole_page)):
         if path is not None:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,35 +112,3 @@ def _show(console: Terminal, report: Report, json: Path | None, html: Path | Non
                     f"Cannot write {path} ({error.strerror}); what was found stands above, and "
                     "with --out a second call has it at once."
                 ) from error
-
-
-def unmet(report: Report, expect: str = "", max_kb: float | None = None) -> list[str]:
-    """What of an expectation is not met, one sentence each.
-
-    Args:
-        report: of the roads that were asked for.
-        expect: ``done``: each road ends with a file; ``close``: and its answers are close or the
-            same; ``same``: what computes in float answers the same, int8 at least close.
-        max_kb: the smallest usable file for phones may weigh this, 1 kB = 1000 bytes.
-    """
-    from mobilelab.check.advice import ON_PHONES, grave
-
-    found = []
-    for row in report.rows if expect else ():
-        if row.status in ("not for this network", "not installed"):
-            continue
-        good = row.status == "done"
-        if expect != "done":
-            wanted = ("same",) if expect == "same" and row.exact else ("same", "close")
-            good = good and row.verdict in wanted and not grave(row)
-        if not good:
-            causes = ", ".join(grave(row)) if expect != "done" else ""
-            but = f", but {causes}" if causes else ""
-            found.append(f"{row.road}: expected {expect}, is {row.verdict or row.status}{but}.")
-    if max_kb is not None:
-        shipped = (row for row in report.rows if row.file.endswith(ON_PHONES) and not grave(row))
-        sizes = [row.file_kb for row in shipped if row.usable and row.file_kb is not None]
-        if not sizes or min(sizes) > max_kb:
-            smallest = f"{min(sizes):.0f} kB" if sizes else "none"
-            found.append(f"The smallest usable file is {smallest}, more than {max_kb:.0f} kB.")
-    return found
