@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from mobilelab import runtimes
+from mobilelab import measure, runtimes
 from mobilelab.check import advice, diagnosis, launcher, page, results, roads, work
 from mobilelab.check.diagnosis import Reason
 from mobilelab.check.results import Report, Row
@@ -136,6 +136,8 @@ def test_the_page_holds_the_explorer_of_the_files_that_were_timed(report):
     shown = checked.explorer(found, Budget(file_kb=0.1))
     assert shown.size.value == 0.1 and "nothing" in shown.view().alt
     assert 'names=["lite"]' in shown.cells["lite"]
+    best = checked.explorer(found, Budget(file_kb=100))
+    assert best.selected.value == "lite" and found.advice.startswith("Take lite")
 
 
 def rows_of(report, *rows):
@@ -162,6 +164,7 @@ def test_without_targets_the_explorer_judges_by_agreement(report):
     (one,) = checked.records(made)
     assert (one.metric.name, one.accuracy) == ("agreement", 0.75)
     assert "agreement 75.0%" in one.quality
+    assert "agreement" in measure.report.Results([one]).cells()[0]
 
 
 def test_a_report_without_times_has_a_page_and_no_explorer(report):
@@ -180,6 +183,14 @@ def test_no_name_of_a_road_or_model_leaves_the_explorer(report):
 @pytest.mark.parametrize(("more", "loss"), [(True, -0.25), (False, 0.25)])
 def test_a_loss_counts_in_the_direction_of_the_metric(more, loss):
     assert results.loss(score=0.75, own=0.5, more_is_better=more) == loss
+
+
+def test_a_road_that_was_not_walked_is_no_unknown_failure():
+    after = Row(road="litert-int8", status="needs another road", reasons=[Reason("", "After.")])
+    failed = Row(road="litert", status="refused", reasons=[Reason("", "No.")])
+    found = page.reasons(Report(model="m", versions="", rows=[failed, after]))
+    said = [line for where, reason in found for line in page.words(where, reason)]
+    assert said == ["not known (litert): No.", "needs another road (litert-int8): After."]
 
 
 def test_a_second_call_goes_on_and_another_model_begins_anew(report, monkeypatch):

@@ -54,10 +54,10 @@ def advise(report: Report, budget: Budget) -> str:
     budget. A time on this host is no phone's: it decides between two files only where both have
     about the same size.
     """
-    rows = [row for row in report.rows if row.road != "phone"]
+    rows = _own(report)
     good = [row for row in rows if not misses(row, budget)]
-    limits = str(budget)
-    if not good:
+    best, limits = recommended(report, budget), str(budget)
+    if best is None:
         near = min(
             rows, key=lambda row: (row.status != "done", len(misses(row, budget))), default=None
         )
@@ -67,7 +67,6 @@ def advise(report: Report, budget: Budget) -> str:
         first = next((r.fix.splitlines()[0] for r in near.reasons if r.fix), "")
         way = f" A way on: {first}" if first else ""
         return f"No file can be recommended ({limits}). The nearest is {near.road}: {why}.{way}"
-    best = min(good, key=_order)
     words = [f"Take {best.road} ({best.file}, {best.file_kb:.0f} kB): of {len(good)} "
              f"that {'meets' if len(good) == 1 else 'meet'} the budget ({limits}) "
              f"{_why(best, good)}."]  # fmt: skip
@@ -81,6 +80,17 @@ def advise(report: Report, budget: Budget) -> str:
         )
     words.append("Times are this host's; measure on the phone before you promise any.")
     return " ".join(words)
+
+
+def _own(report: Report) -> list[Row]:
+    """The rows that have a file of their own."""
+    return [row for row in report.rows if row.road != "phone"]
+
+
+def recommended(report: Report, budget: Budget) -> Row | None:
+    """The road whose file :func:`advise` takes; ``None`` if no file meets the budget."""
+    good = [row for row in _own(report) if not misses(row, budget)]
+    return min(good, key=_order, default=None)
 
 
 def _order(row: Row) -> tuple[bool, float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from markupsafe import Markup
 from rich import box
 from rich.table import Table
@@ -56,11 +57,17 @@ def reasons(report: Report) -> list[tuple[str, Reason]]:
     """Every reason once: the network's own, and those of roads with the roads' names."""
     found: dict[tuple[str, str], tuple[list[str], Reason]] = {}
     places = [("the network", r) for r in report.reasons]
-    places += [(row.road, reason) for row in report.rows for reason in row.reasons]
+    places += [(row.road, _named(reason, row)) for row in report.rows for reason in row.reasons]
     for place, reason in places:
         key = (reason.cause, reason.line if reason.cause else reason.says)
         found.setdefault(key, ([], reason))[0].append(place)
     return [(", ".join(where), reason) for where, reason in found.values()]
+
+
+def _named(reason: Reason, row: Row) -> Reason:
+    """A road that was not walked is no unknown failure: how it ended is its name."""
+    named = reason.cause or row.status in ("done", "refused")
+    return reason if named else msgspec.structs.replace(reason, cause=row.status)
 
 
 def words(where: str, reason: Reason) -> list[str]:

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from mobilelab.core.errors import MobileLabError
 from mobilelab.core.pages import render
+from mobilelab.core.quantity import Quantity
 from mobilelab.measure.quantities import (
     ACCURACY,
     AGREEMENT,
@@ -28,6 +29,7 @@ from mobilelab.measure.quantities import (
     quality,
 )
 from mobilelab.measure.records import Record
+from mobilelab.tasks import Classification
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,8 @@ class Results:
     Args:
         records: the rows.
         budget: adds a last column that says whether a row meets it and, if not, why.
-        columns: headings of the columns to show in a notebook or as text; all if left out.
+        columns: the columns to show in a notebook or as text; all if left out. ``accuracy`` is
+            how good the answers are; its heading is the name of the records' metric.
 
     Raises:
         MobileLabError: if there is no column of that name.
@@ -212,7 +215,13 @@ class Results:
             for row, record in zip(rows, self.records, strict=True):
                 row.append("; ".join(self.budget.misses(record)) or "met")
         shown = [headings.index(name) for name in self.columns]
+        headings = [self._metric().name if name == "accuracy" else name for name in headings]
         return [headings[i] for i in shown], [[row[i] for i in shown] for row in rows]
+
+    def _metric(self) -> Quantity:
+        """What the column ``accuracy`` counts: that of all records, if they have the same one."""
+        metrics = dict.fromkeys(r.metric for r in self.records)
+        return next(iter(metrics)) if len(metrics) == 1 else Classification.metric
 
     def __repr__(self) -> str:
         headings, rows = self.cells()
@@ -230,8 +239,11 @@ class Results:
     def rich(self, title: str = "") -> Table:
         """The table for a terminal of 80 columns; units stand in the headings."""
         table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+        metric = self._metric()
+        other = "" if metric == Classification.metric else f"{metric.name}\n{metric.unit}".strip()
         for i, column in enumerate(_COLUMNS):
-            table.add_column(column.narrow, justify="left" if i < 2 else "right", no_wrap=True)
+            narrow = other or column.narrow if column.heading == "accuracy" else column.narrow
+            table.add_column(narrow, justify="left" if i < 2 else "right", no_wrap=True)
         for record in self.records:
             cells = [(column.bare or column.cell)(record) for column in _COLUMNS]
             table.add_row(*cells, style="bold red" if record.verdict == "DIFFERENT" else None)

@@ -10,7 +10,7 @@ import math
 from dataclasses import fields
 
 from mobilelab.check import page as pages
-from mobilelab.check.advice import grave
+from mobilelab.check.advice import grave, recommended
 from mobilelab.check.results import Report, Row
 from mobilelab.core.errors import MeasureError
 from mobilelab.core.quantity import Quantity
@@ -73,7 +73,7 @@ def _name(row: Row) -> str:
 
 
 def explorer(report: Report, budget: Budget | None = None) -> TradeoffExplorer:
-    """The trade-off explorer of a report.
+    """The trade-off explorer of a report; the file that the report recommends is selected.
 
     Args:
         report: of :func:`mobilelab.check.check`.
@@ -92,7 +92,12 @@ def explorer(report: Report, budget: Budget | None = None) -> TradeoffExplorer:
         _name(row): f'check(model, examples, names=["{row.road}"], out="out/check")'
         for row in report.rows
     }
-    return TradeoffExplorer(found, budget or Budget(), cells=cells, folder="out/check")
+    budget = budget or Budget()
+    made = TradeoffExplorer(found, budget, cells=cells, folder="out/check")
+    best = recommended(report, budget)
+    if best is not None and _timed(best):
+        made.selected.value = _name(best)
+    return made
 
 
 def page(report: Report, budget: Budget | None = None) -> str:

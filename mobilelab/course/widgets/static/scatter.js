@@ -92,6 +92,8 @@ function glyph(p) {
   return p.record.phone ? "M-6,0A6,6 0 1 1 6,0A6,6 0 1 1 -6,0Z" : "M-5.5,-5.5H5.5V5.5H-5.5Z";
 }
 
+const inside = (v, [low, high]) => Math.min(high, Math.max(low, v));
+
 /** The picture for a pair of axes; `tint` paints it anew without moving anything. */
 export class Scatter {
   constructor(records, axes, { x, y, front }, width, top) {
@@ -119,7 +121,6 @@ export class Scatter {
   }
 
   place(record, x, y) {
-    const inside = (v, [low, high]) => Math.min(high, Math.max(low, v));
     const [vx, vy] = [record.axes[x][0], record.axes[y][0]];
     const [cx, cy] = [inside(vx, this.dx), inside(vy, this.dy)];
     const out = vx !== cx ? [Math.sign(vx - cx), 0] : vy !== cy ? [0, -Math.sign(vy - cy)] : null;
@@ -139,11 +140,14 @@ export class Scatter {
 
   spreads(x, y) {
     const g = make("svg:g", { class: "ml-spreads", "aria-hidden": "true" });
+    const { left, right, top, bottom } = this.box;
     for (const p of this.points.filter((each) => !each.out)) {
       const [a, b] = [p.record.axes[x][2], p.record.axes[y][2]];
       const [w, h] = [this.X(a) - this.X(0), this.Y(0) - this.Y(b)];
-      if (w > 0.5) g.append(make("svg:line", { x1: p.x - w, x2: p.x + w, y1: p.y, y2: p.y }));
-      if (h > 0.5) g.append(make("svg:line", { x1: p.x, x2: p.x, y1: p.y - h, y2: p.y + h }));
+      const across = [p.x - w, p.x + w].map((v) => inside(v, [left, right]));
+      const up = [p.y - h, p.y + h].map((v) => inside(v, [top, bottom]));
+      if (w > 0.5) g.append(make("svg:line", { x1: across[0], x2: across[1], y1: p.y, y2: p.y }));
+      if (h > 0.5) g.append(make("svg:line", { x1: p.x, x2: p.x, y1: up[0], y2: up[1] }));
     }
     this.element.append(g);
   }
