@@ -10,6 +10,7 @@ import threading
 import time
 import types
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
@@ -91,7 +92,8 @@ def test_a_network_without_faults(report):
     assert found.score is not None and found.row("lite").score_loss == 0
     assert found.advice.startswith("Take lite (lite.ptl")
     assert found.row("trace").peak_added_mib is not None
-    assert [row.road for row in rows] == [*FEW, *FEW]  # each once more when it was timed
+    assert sorted(row.road for row in rows[:3]) == sorted(FEW)  # two at a time
+    assert [row.road for row in rows[3:]] == list(FEW)  # each once more when it was timed
 
 
 def test_the_json_keeps_its_schema(report):
@@ -331,6 +333,61 @@ def test_what_is_wrong_is_not_recommended(change, why):
     budget = Budget(file_kb=100 if "file_kb" in change else 101, times_float=2)
     assert why in advice.misses(report.row("et-xnnpack"), budget)
     assert advice.advise(report, budget).startswith("Take mobile")
+
+
+def test_two_jobs_run_at_once(tmp_path):
+    """Each waits for the other: one behind the other, neither would end."""
+    for mine, other in (("a", "b"), ("b", "a")):
+        (tmp_path / f"{mine}.py").write_text(
+            "import pathlib, time\nfrom torch import nn\nhere = pathlib.Path(__file__).parent\n"
+            f"(here / '{mine}.there').touch()\nMODEL = nn.Linear(4, 2)\n"
+            f"while not (here / '{other}.there').exists():\n    time.sleep(0.02)\n"
+        )
+    job = {"kind": "prepare", "examples": ["1,4:float32"], "folder": str(tmp_path)}
+    job["memory_mib"] = 4000
+    with launcher.Launcher(tmp_path) as one, ThreadPoolExecutor(2) as pool:
+        found = list(
+            pool.map(
+                lambda name: one.run(
+                    name, {**job, "target": f"{tmp_path / name}.py:MODEL"}, 120, 4000
+                ),
+                ("a", "b"),
+            )
+        )
+    assert [outcome.status for outcome in found] == ["done", "done"]
+    assert all("error" not in outcome.answer for outcome in found)
+
+
+def test_how_many_at_once_is_a_matter_of_cores_and_memory(tmp_path, monkeypatch):
+    one = launcher.Launcher(tmp_path)
+    memory = types.SimpleNamespace(available=8000 * 2**20)
+    monkeypatch.setattr(launcher.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert (one.at_once(3999), one.at_once(4000)) == (2, 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert one.at_once(100) == 1
+
+
+def test_an_interrupt_ends_what_runs(monkeypatch):
+    ended = {}
+    run = launcher.Launcher.run
+
+    def noted(self, name, *rest):
+        ended[name] = run(self, name, *rest)
+        return ended[name]
+
+    def interrupt(row):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launcher.Launcher, "run", noted)
+    monkeypatch.setattr(launcher.Launcher, "at_once", lambda *_: 2)
+    with pytest.raises(KeyboardInterrupt):  # script ends, trace never would
+        check(
+            Trap("endless").eval(), PICTURES, names=["trace", "script"],
+            limits=Limits(deadline=60, seconds=0.02), on_row=interrupt,
+        )  # fmt: skip
+    assert (ended["script"].status, ended["trace"].status) == ("done", "crashed")
+    assert "SIGKILL" in ended["trace"].detail
 
 
 def test_a_server_that_ends_is_one_sentence(tmp_path, monkeypatch):

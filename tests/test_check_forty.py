@@ -34,6 +34,12 @@ class Here:
     def __exit__(self, *_):
         pass
 
+    def at_once(self, _):
+        return 1  # two would share torch's settings
+
+    def stop(self):
+        pass
+
     def run(self, name, job, deadline, memory_mib):
         if job["kind"] in ("time", "peak"):
             return Outcome("done", {}, 0.0, 0.0, 0.0)

@@ -14,12 +14,42 @@ import torch
 from torch import nn
 
 from mobilelab import tasks
-from mobilelab.check.subject import Subject
+from mobilelab.check.subject import Subject, SubjectError
 from mobilelab.core.trees import Answers
+from mobilelab.runtimes.libraries import first_line
 
 #: What the person's own process wrote, and what was made of it.
 HANDED_IN, SUBJECT = "handed-in.pkl", "subject.pkl"
 SOURCES = "sources.pkl"
+
+
+def hand_in(model: Any, examples: Any, task: Any, targets: Any, folder: Path) -> None:
+    """Write down what another process needs of objects that live in this one.
+
+    Raises:
+        SubjectError: if there is no example, or something cannot be copied.
+    """
+    name = getattr(model, "__name__", type(model).__name__)
+    if examples is None:
+        raise SubjectError("no-examples", f"{name} needs examples; pass check(model, [example]).")
+    cells = {
+        file: entry for file, entry in linecache.cache.items()
+        if len(entry) == 4 and not Path(file).exists()
+    }  # fmt: skip
+    handed = {
+        "name": name, "model": model, "examples": examples, "task": task, "targets": targets,
+    }  # fmt: skip
+    try:
+        content = dumps(handed, model)
+    except Exception as error:
+        raise SubjectError(
+            "cannot-be-sent",
+            f"{name} cannot be copied to another process ({type(error).__name__}: "
+            f"{first_line(error)}); take what holds files, locks or generators out of it, pass its "
+            "plain network, or a function that builds it.",
+        ) from error
+    (folder / HANDED_IN).write_bytes(content)
+    (folder / SOURCES).write_bytes(pickle.dumps(cells))
 
 
 def dumps(things: Any, model: Any) -> bytes:

@@ -1,15 +1,12 @@
 """Processes with a deadline and a memory limit: what crashes or never ends costs itself only.
 
 On Linux one process imports what all roads need and forks for each job, which saves the seconds of
-those imports. Elsewhere each job is a fresh Python. ``python -m mobilelab.check.launcher`` is that
-process; you don't start it.
+those imports (:mod:`mobilelab.check.server`). Elsewhere each job is a fresh Python.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
-import importlib
 import json
 import math
 import os
@@ -17,6 +14,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,8 +25,6 @@ import psutil
 
 from mobilelab.core.errors import MeasureError
 
-#: What works on a job: a module with ``main(job) -> dict``.
-WORK = "mobilelab.check.work"
 #: Seconds between two looks at a job.
 LOOK = 0.05
 _FORKS = sys.platform == "linux"
@@ -50,7 +46,7 @@ class Outcome:
 
 
 class Launcher:
-    """Starts jobs, one at a time.
+    """Starts jobs. Several threads may each :meth:`run` one.
 
     Args:
         folder: where jobs, answers and what they print are written.
@@ -61,6 +57,9 @@ class Launcher:
         self.folder = folder
         self.preload = list(preload)
         self._server: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self._ended: dict[int, tuple[int, float]] = {}
+        self._running: set[int] = set()
         (folder / "jobs").mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Launcher:
@@ -79,6 +78,16 @@ class Launcher:
             self._server.stdout.close()
             self._server = None
 
+    def at_once(self, memory_mib: float) -> int:
+        """How many jobs this machine has room for: two, if cores and memory suffice for both."""
+        room = psutil.virtual_memory().available / 2**20
+        return 2 if (os.cpu_count() or 1) > 1 and room > 2 * memory_mib else 1
+
+    def stop(self) -> None:
+        """End the jobs that run."""
+        for pid in list(self._running):
+            kill(pid)
+
     def run(self, name: str, job: dict[str, Any], deadline: float, memory_mib: float) -> Outcome:
         """Run one job to its end, or to the end of its time or memory.
 
@@ -93,6 +102,7 @@ class Launcher:
         answer.unlink(missing_ok=True)
         place.write_text(json.dumps(job))
         pid, ended = self._start(place)
+        self._running.add(pid)
         started = time.monotonic()  # what is imported once for all roads is nobody's time
         watch = _Watch(pid, started + deadline, memory_mib)
         end = None
@@ -102,6 +112,7 @@ class Launcher:
                 watch.look()
         code, cpu = end
         watch.end()
+        self._running.discard(pid)
         seconds = time.monotonic() - started
         if watch.why:
             return Outcome(watch.why, {}, seconds, cpu, watch.peak)
@@ -120,31 +131,47 @@ class Launcher:
                 return None
 
             return process.pid, poll
-        if self._server is None:
-            self._server = subprocess.Popen(
-                _command(self.preload), stdin=subprocess.PIPE, stdout=subprocess.PIPE
-            )
-        server = self._server
-        assert server.stdin is not None and server.stdout is not None
-        out = server.stdout
-        server.stdin.write(f"{place}\n".encode())
-        server.stdin.flush()
-        line = out.readline()
-        if not line:
-            raise MeasureError(
-                f"The process that roads are forked from ended with exit code {server.wait()}; "
-                "look at what it printed above, or call mobilelab doctor."
-            )
-        pid = int(line)
+        with self._lock:
+            if self._server is None:
+                self._server = subprocess.Popen(
+                    _command(self.preload), stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+                )
+            server = self._server
+            assert server.stdin is not None and server.stdout is not None
+            out = server.stdout
+            server.stdin.write(f"{place}\n".encode())
+            pid = None
+            while pid is None:
+                pid = self._heard(server)
+                if pid == 0:
+                    raise MeasureError(
+                        "The process that roads are forked from ended with exit code "
+                        f"{server.wait()}; look at what it printed above, or call mobilelab doctor."
+                    )
 
         def waited(seconds: float) -> tuple[int, float] | None:
-            ready, _, _ = select.select([out], [], [], seconds)
-            if not ready:
-                return None
-            code, cpu = (out.readline() or b"1 0").split()
-            return int(code), float(cpu)
+            with self._lock:
+                if pid not in self._ended:
+                    ready, _, _ = select.select([out], [], [], seconds)
+                    if ready and self._heard(server) == 0:
+                        return 1, 0.0
+                return self._ended.pop(pid, None)
 
         return pid, waited
+
+    def _heard(self, server: subprocess.Popen[bytes]) -> int | None:
+        """Read one line of the server: the process that it started; ``None`` if one ended.
+
+        0 if the server itself has ended.
+        """
+        assert server.stdout is not None
+        what, *values = server.stdout.readline().split() or [b""]
+        if what == b"started":
+            return int(values[0])
+        if what == b"ended":
+            self._ended[int(values[0])] = int(values[1]), float(values[2])
+            return None
+        return 0
 
 
 class _Watch:
@@ -172,15 +199,19 @@ class _Watch:
             self.end()
 
     def end(self) -> None:
-        """End the job's whole session: it is its own, so nobody else is in it."""
-        if hasattr(os, "killpg"):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
-            return
-        with contextlib.suppress(psutil.Error):  # Windows has no sessions
-            whole = psutil.Process(self.pid)
-            for process in [*whole.children(recursive=True), whole]:
-                process.kill()
+        kill(self.pid)
+
+
+def kill(pid: int) -> None:
+    """End a job's whole session: it is its own, so nobody else is in it."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        return
+    with contextlib.suppress(psutil.Error):  # Windows has no sessions
+        whole = psutil.Process(pid)
+        for process in [*whole.children(recursive=True), whole]:
+            process.kill()
 
 
 def _died_of(code: int) -> str:
@@ -191,59 +222,4 @@ def _died_of(code: int) -> str:
 
 
 def _command(preload: Sequence[str], *job: str) -> list[str]:
-    return [sys.executable, "-m", "mobilelab.check.launcher", ",".join(preload), *job]
-
-
-# --- inside of the process ----------------------------------------------------------------
-
-
-def _work(place: Path) -> None:
-    """Do one job, and write its answer beside it; what it prints goes into a log."""
-    log = os.open(place.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    found = importlib.import_module(WORK).main(json.loads(place.read_text()))
-    new = place.with_suffix(".new")
-    new.write_text(json.dumps(found))
-    os.replace(new, place.with_suffix(".answer"))
-
-
-def _serve(preload: Sequence[str]) -> None:
-    """Fork for each job that a line names; print its process id, and later how it ended."""
-    from mobilelab.runtimes.libraries import quiet
-
-    with quiet():
-        for name in [WORK, *preload]:
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
-    gc.collect()
-    gc.freeze()
-    for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                os.setsid()
-                sys.stdin.close()
-                _work(Path(line.rstrip("\n")))
-                code = 0
-            except BaseException:
-                import traceback
-
-                traceback.print_exc()
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
-        print(pid, flush=True)
-        _, status, used = os.wait4(pid, 0)
-        cpu = used.ru_utime + used.ru_stime
-        print(os.waitstatus_to_exitcode(status), f"{cpu:.3f}", flush=True)
-
-
-if __name__ == "__main__":
-    chosen = [name for name in sys.argv[1].split(",") if name]
-    if sys.argv[2:]:
-        _work(Path(sys.argv[2]))
-    else:
-        _serve(chosen)
+    return [sys.executable, "-m", "mobilelab.check.server", ",".join(preload), *job]

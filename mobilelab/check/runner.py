@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import linecache
 import math
-import pickle
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from mobilelab.check.roads import Road
 from mobilelab.check.subject import SubjectError
 from mobilelab.measure.report import Budget
 from mobilelab.phone import cache
-from mobilelab.runtimes.libraries import first_line
 from mobilelab.tasks import Task
 
 #: What is imported once for all roads that need it.
@@ -88,7 +87,8 @@ def check(
         MobileLabError: for a road that there is not.
     """
     chosen, limits = roads.named(names), limits or Limits()
-    job = {**job, "paths": _paths(), "memory_mib": limits.memory_mib}
+    paths = [str(Path(path).resolve()) for path in ("", *sys.path)]
+    job = {**job, "paths": paths, "memory_mib": limits.memory_mib}
     if isinstance(model, str):
         job |= {"target": model, "examples": list(examples or [])}
     with tempfile.TemporaryDirectory(prefix="mobilelab-") as temporary:
@@ -102,43 +102,10 @@ def check(
         for name in (kept.HANDED_IN, kept.SOURCES):
             (folder / name).unlink(missing_ok=True)
         if not isinstance(model, str):
-            _hand_in(model, examples, task, targets, folder)
+            kept.hand_in(model, examples, task, targets, folder)
         needs = [name for name in _IMPORTS if any(road.needs == name for road in chosen)]
         with Launcher(folder, [m for name in needs for m in _IMPORTS[name]]) as launcher:
             return _Check(folder, launcher, limits, job, on_row).run(chosen, budget or Budget())
-
-
-def _paths() -> list[str]:
-    return [str(Path(path).resolve()) for path in ("", *sys.path)]
-
-
-def _hand_in(model: Any, examples: Any, task: Any, targets: Any, folder: Path) -> None:
-    """Write down what another process needs of objects that live in this one.
-
-    Raises:
-        SubjectError: if there is no example, or something cannot be copied.
-    """
-    name = getattr(model, "__name__", type(model).__name__)
-    if examples is None:
-        raise SubjectError("no-examples", f"{name} needs examples; pass check(model, [example]).")
-    cells = {
-        file: entry for file, entry in linecache.cache.items()
-        if len(entry) == 4 and not Path(file).exists()
-    }  # fmt: skip
-    handed = {
-        "name": name, "model": model, "examples": examples, "task": task, "targets": targets,
-    }  # fmt: skip
-    try:
-        content = kept.dumps(handed, model)
-    except Exception as error:
-        raise SubjectError(
-            "cannot-be-sent",
-            f"{name} cannot be copied to another process ({type(error).__name__}: "
-            f"{first_line(error)}); take what holds files, locks or generators out of it, pass its "
-            "plain network, or a function that builds it.",
-        ) from error
-    (folder / kept.HANDED_IN).write_bytes(content)
-    (folder / kept.SOURCES).write_bytes(pickle.dumps(cells))
 
 
 def _plain(known: dict[str, Any]) -> dict[str, Any]:
@@ -167,12 +134,12 @@ class _Check:
         started = time.monotonic()
         facts = self._prepare()
         self._continue(facts["fingerprint"])
-        for road in chosen:
-            if road.name not in self.rows:
-                self._keep(self._walk(road, facts))
-            else:
-                self.on_row(self.rows[road.name])
-        eager = [self._time(self.rows[road.name], facts) for road in chosen if road.timed]
+        for row in self._walked(chosen, facts):
+            self.on_row(row)
+        timed = [self.rows[road.name] for road in chosen if road.timed]
+        eager = [self._time(row) for row in timed]  # alone and in turn
+        done = [row for row in timed if row.times_eager is not None and row.peak_added_mib is None]
+        self._weigh([row for row in done if not row.file.endswith(".pt2")])
         rows = [self.rows[road.name] for road in chosen]
         known = {name: facts[name] for name in (
             "model", "signature", "examples", "task", "metric", "metric_unit",
@@ -230,9 +197,38 @@ class _Check:
         self.rows[row.road] = row
         with self.kept.open("a") as file:
             file.write(msgspec.json.encode(row).decode() + "\n")
-        self.on_row(row)
 
-    def _walk(self, road: Road, facts: dict[str, Any]) -> Row:
+    def _walked(self, chosen: tuple[Road, ...], facts: dict[str, Any]) -> Iterator[Row]:
+        """The rows as they come, those that an earlier call has left first."""
+        yield from (self.rows[road.name] for road in chosen if road.name in self.rows)
+        made: dict[str, Future[Row]] = {}
+
+        def one(road: Road) -> Row:
+            before = made.get(road.after)  # it was begun earlier, so it does not wait for this
+            return self._walk(road, facts, before.result() if before else self.rows.get(road.after))
+
+        with self._pool() as pool:
+            for road in chosen:
+                if road.name not in self.rows:
+                    made[road.name] = pool.submit(one, road)
+            for done in as_completed(made.values()):
+                self._keep(done.result())
+                yield done.result()
+
+    @contextmanager
+    def _pool(self) -> Iterator[ThreadPoolExecutor]:
+        """Threads that each wait for one process; what they wait for ends if this is left early."""
+        pool = ThreadPoolExecutor(self.launcher.at_once(self.limits.memory_mib))
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            self.launcher.stop()
+            raise
+        finally:
+            pool.shutdown()
+
+    def _walk(self, road: Road, facts: dict[str, Any], before: Row | None) -> Row:
         blank = Row(road=road.name, title=road.title, exact=road.exact)
         if road.name == "phone" and not cache.ready():
             blank.status = "not installed"
@@ -242,7 +238,6 @@ class _Check:
             blank.status = "not installed"
             blank.reasons = [diagnosis.Reason("", f"{road.needs}: {road.brings} brings it.")]
             return blank
-        before = self.rows.get(road.after)
         if road.after and (before is None or before.status != "done"):
             blank.status = "needs another road"
             blank.reasons = [diagnosis.Reason("", f"It goes on from {road.after}'s file.")]
@@ -261,25 +256,34 @@ class _Check:
             row.score_loss = loss(row.score, facts["score"], facts["metric_more_is_better"])
         return row
 
-    def _time(self, row: Row, facts: dict[str, Any]) -> float | None:
-        """Time one file and weigh its memory; returns the model's own time in ms."""
+    def _time(self, row: Row) -> float | None:
+        """Time one file; returns the model's own time in ms."""
         if row.status != "done":
             return None
-        if row.times_eager is None or row.iqr_ms is None:
-            job = {**self.job, "file": row.file, "seconds": self.limits.seconds}
-            done = self._run(f"{row.road}-time", {**job, "kind": "time"})
-            taken = dict(done.answer)
-            self._eager = taken.pop("eager_ms", None)
-            for name, value in taken.items():
-                setattr(row, name, value)
-            if not row.file.endswith(".pt2"):
-                weighed = self._run(f"{row.road}-peak", {**job, "kind": "peak"}).answer
-                row.peak_added_mib = weighed.get("added_mib")
-            if taken:
-                self._keep(row)
-            return self._eager
-        assert row.median_ms is not None
-        return row.median_ms / row.times_eager
+        if row.times_eager is not None and row.iqr_ms is not None:
+            assert row.median_ms is not None
+            return row.median_ms / row.times_eager
+        job = {**self.job, "kind": "time", "file": row.file, "seconds": self.limits.seconds}
+        taken = dict(self._run(f"{row.road}-time", job).answer)
+        eager = taken.pop("eager_ms", None)
+        for name, value in taken.items():
+            setattr(row, name, value)
+        if taken:
+            self._keep(row)
+            self.on_row(row)
+        return eager
+
+    def _weigh(self, rows: list[Row]) -> None:
+        """Peak memory of files, which is a process's own, whatever runs beside it."""
+
+        def weighed(row: Row) -> Row:
+            job = {**self.job, "kind": "peak", "file": row.file}
+            row.peak_added_mib = self._run(f"{row.road}-peak", job).answer.get("added_mib")
+            return row
+
+        with self._pool() as pool:
+            for done in as_completed([pool.submit(weighed, row) for row in rows]):
+                self._keep(done.result())
 
     def _run(self, name: str, job: dict[str, Any]) -> Outcome:
         return self.launcher.run(name, job, self.limits.deadline, self.limits.memory_mib)
