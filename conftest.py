@@ -38,7 +38,7 @@ SLOW = {
     "test_exercises", "test_explorers", "test_grading",
     "test_hosts", "test_kernels", "test_papermill", "test_phone", "test_phone_runtimes",
     "test_runtimes", "test_tour",
-    "test_training", "test_variants", "test_widgets",
+    "test_training", "test_variants", "test_voice_activity", "test_widgets",
 }  # fmt: skip
 MARKED = {"test_explorers": "browser", "test_phone": "phone", "test_phone_runtimes": "phone"}
 

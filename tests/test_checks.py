@@ -34,6 +34,7 @@ from mobilelab.course.checks import (
     ch12,
     lab03,
     lab04,
+    lab07,
     verify,
 )
 from mobilelab.grading.tasks import compare
@@ -135,6 +136,7 @@ CHECKS = {
     },
     "lab03": {"back": lab03.check_back, "hits": lab03.check_hits},
     "lab04": {"resized": lab04.check_resized, "products": lab04.check_products},
+    "lab07": {"pieces": lab07.check_pieces, "answers": lab07.check_answers},
 }
 #: Counts as chapter 07 makes them: instructions, those that multiply, products.
 COSTS = {
