@@ -1,4 +1,4 @@
-"""Make ``data/speech.wav`` and ``data/speech.txt``: a voice among other sounds, and where it speaks.
+"""Make ``data/speech.wav`` and ``data/speech.txt``: a voice among sounds, and where it speaks.
 
 Run it with ``python scripts/make_speech.py FOLDER``. The folder holds the English voice of Debian's
 package ``asterisk-core-sounds-en-wav`` 1.6.1-1 (``/usr/share/asterisk/sounds/en_US_f_Allison``):
@@ -34,7 +34,7 @@ MOST = 3.2
 LAST_PAUSE = 0.7
 #: Half of the loudest sample of the hiss, of 32768; it is uniform between both ends.
 HISS = 50
-#: A stretch is loud from that share of the loudest on, and a pause is one from that many seconds on.
+#: A stretch is loud from that share of the loudest on; a pause parts from that many seconds on.
 LOUD, PAUSE = 0.02, 0.25
 STRETCH = RATE // 50
 

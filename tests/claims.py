@@ -80,6 +80,40 @@ CLAIMS: dict[str, dict[str, str]] = {
             " and not torch.equal(right, wrong)"
         ),
     },
+    "07_voice_activity": {
+        "cell-017": "task.score(likely, targets) > 0.93",
+        "cell-023": "max(rights) < 0.85",
+        "cell-027": (
+            "max(task.score(broken[name], targets) for name in ('forgotten', 'state forgotten'))"
+            " < 0.8"
+            " and 0.75 < task.score(broken['shared'], targets) < 0.9"
+            " and abs(task.score(broken['context forgotten'], targets) - 0.944) < 0.02"
+            " and (broken['two at once'] - likely).abs().max() < 1e-4"
+            " and task.score(broken['state forgotten'], targets) - 0.538"
+            " < 0.6 * (task.score(likely, targets) - 0.538)"
+        ),
+        "cell-033": (
+            "0.8 < task.score(samples['not scaled: -32768 to 32767'], targets) < 0.88"
+            " and task.score(samples['16,000 a second, said to be 8,000'], targets) > 0.8"
+            " and task.score(samples['8,000 a second, said to be 16,000'], targets) < 0.7"
+            " and samples['scaled twice'].max() < 0.5"
+        ),
+        "cell-045": (
+            "(stream(runtimes.load(paths['used']), pieces) - likely).abs().max() > 0.1"
+            " and (stream(runtimes.load(paths['inside']), pieces) - likely).abs().max() < 1e-4"
+            " and paths['inside'].stat().st_size < 0.6 * paths['frozen'].stat().st_size"
+        ),
+        "cell-055": (
+            "set(files) >= {'.pte', '.tflite'} and all((stream(carried(runtimes.load(files[name])),"
+            " pieces) - likely).abs().max() < 1e-4 for name in ('.pte', '.tflite'))"
+        ),
+        "cell-062": "len(two) == 5 and after > 10 * before and before < 5 * hiss",
+        "cell-068": "compiler is None or same == len(sounds)",
+        "cell-070": (
+            "one_by_one.ok and all_at_once.ok"
+            " and all_at_once.host_accuracy < one_by_one.host_accuracy - 0.1"
+        ),
+    },
     "08_executorch": {
         "cell-029": "slower.low > 20",
     },

@@ -1,7 +1,7 @@
 """A recording with a voice among other sounds, and where it speaks (lab 07).
 
-``data/speech.wav`` has 8,000 samples a second, as telephones have. Microphones of phones give 16,000,
-so :func:`recording` brings it to that rate.
+``data/speech.wav`` has 8,000 samples a second, as telephones have. Microphones of phones give
+16,000, so :func:`recording` brings it to that rate.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Segmenter:
     """Pieces below ``end`` at the end of the segment that is open."""
 
     def push(self, probability: float) -> tuple[int, int] | None:
-        """One piece more; gives the segment that it ended: its first piece and the one behind it."""
+        """One piece more; gives the segment that it ended: its first piece, and the one behind."""
         found = None
         if self.begin is None:
             if probability >= self.start:
