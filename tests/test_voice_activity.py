@@ -177,7 +177,7 @@ def native(tmp_path_factory):
 def wavering(seed):
     """Probabilities in float32 that wander about both thresholds, and hit them exactly."""
     draw = random.Random(seed)
-    values = [0.0, 0.1, 0.34, 0.35, 0.36, 0.45, 0.5, 0.51, 0.9, 1.0]
+    values = [0.0, 0.1, 0.374, 0.375, 0.376, 0.45, 0.5, 0.51, 0.9, 1.0]
     value, found = 0.1, []
     for _ in range(200):
         value = draw.choice(values) if draw.random() < 0.4 else value
@@ -187,7 +187,7 @@ def wavering(seed):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_c_finds_the_same_segments(native, seed):
-    start, end, silence = 0.5, 0.35, 1 + seed % 6
+    start, end, silence = 0.5, 0.375, 1 + seed % 6  # both are exact in float32
     probabilities = wavering(seed)
     said = native("segments", [start, end, silence, 200, *map(repr, probabilities)])
     found = [tuple(map(int, line.split())) for line in said]
