@@ -7,6 +7,7 @@ import struct
 import wave
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -119,6 +120,19 @@ def test_a_second_sound_is_counted_on():
     one = Segmenter(silence=1)
     assert one.segments([HIGH, LOW]) == [(0, 1)]
     assert one.segments([HIGH, LOW]) == [(2, 3)]
+
+
+def test_the_lab_spells_out_the_same_class():
+    notebook = nbformat.read(ROOT / "notebooks/labs/07_voice_activity.ipynb", as_version=4)
+    (cell,) = [c.source for c in notebook.cells if c.source.startswith("class Segmenter")]
+    found = {}
+    exec(cell, found)
+    for seed in range(12):
+        settings = {"start": 0.5, "end": 0.375, "silence": 1 + seed % 6}
+        theirs = found["Segmenter"](**settings)
+        said = [*map(theirs.push, wavering(seed)), theirs.finish()]
+        ours = Segmenter(**settings).segments(wavering(seed))
+        assert [one for one in said if one] == ours and len(ours) > 1
 
 
 # --- the same in C ------------------------------------------------------------------------
