@@ -32,6 +32,7 @@ from mobilelab.course.checks import (
     ch10,
     ch11,
     ch12,
+    lab01,
     lab03,
     lab04,
     verify,
@@ -133,6 +134,7 @@ CHECKS = {
         "busy": lambda s: ch12.check_busy(s(ESTIMATE), ESTIMATE),
         "over": ch12.check_over,
     },
+    "lab01": {"place": lab01.check_place, "upright": lab01.check_upright},
     "lab03": {"back": lab03.check_back, "hits": lab03.check_hits},
     "lab04": {"resized": lab04.check_resized, "products": lab04.check_products},
 }
