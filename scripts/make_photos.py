@@ -1,8 +1,9 @@
-"""Make ``data/photos/*.jpg``: the photographs of the labs, from two packages that carry them.
+"""Make ``data/photos/*.jpg``: the photographs of the labs, from three packages that carry them.
 
-Run it with ``python scripts/make_photos.py``. It needs scikit-learn (part of the ``dev`` extra) and
-scikit-image 0.26.0 (``pip install scikit-image==0.26.0``), and no network. ``data/README.md`` names
-the source and the licence of each. Afterwards bring ``data/SHA256SUMS`` up to date.
+Run it with ``python scripts/make_photos.py``. It needs scikit-learn (part of the ``dev`` extra),
+matplotlib, scikit-image 0.26.0 (``pip install scikit-image==0.26.0``), and no network.
+``data/README.md`` names the source and the licence of each. Afterwards bring ``data/SHA256SUMS``
+up to date.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ SKIMAGE = {
     "motorcycle": "motorcycle_left.png", "rocket": "rocket.jpg",
 }  # fmt: skip
 SKLEARN = {"flower": "flower.jpg", "temple": "china.jpg"}
+MATPLOTLIB = {"hopper": "grace_hopper.jpg"}
 
 
 def folder(module: str, inside: str) -> Path:
@@ -37,6 +39,8 @@ def main() -> None:
     out.mkdir(exist_ok=True)
     sources = {name: folder("skimage", "data") / file for name, file in SKIMAGE.items()}
     sources |= {name: folder("sklearn", "datasets/images") / file for name, file in SKLEARN.items()}
+    inside = folder("matplotlib", "mpl-data/sample_data")
+    sources |= {name: inside / file for name, file in MATPLOTLIB.items()}
     for name, source in sorted(sources.items()):
         photo = Image.open(source).convert("RGB")
         photo.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)

