@@ -49,9 +49,9 @@ def read(path: Path) -> np.ndarray:
 def spoken(sound: np.ndarray) -> list[tuple[int, int]]:
     """Where a clean recording speaks: from and to, in samples."""
     whole = sound[: len(sound) // STRETCH * STRETCH].astype(np.float64).reshape(-1, STRETCH)
-    power = np.sqrt((whole**2).mean(1))
+    level = np.sqrt((whole**2).mean(1))
     found: list[tuple[int, int]] = []
-    for place in np.flatnonzero(power >= LOUD * power.max()) * STRETCH:
+    for place in np.flatnonzero(level >= LOUD * level.max()) * STRETCH:
         if found and place - found[-1][1] < PAUSE * RATE:
             found[-1] = (found[-1][0], int(place) + STRETCH)
         else:

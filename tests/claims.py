@@ -107,7 +107,11 @@ CLAIMS: dict[str, dict[str, str]] = {
             "set(files) >= {'.pte', '.tflite'} and all((stream(carried(runtimes.load(files[name])),"
             " pieces) - likely).abs().max() < 1e-4 for name in ('.pte', '.tflite'))"
         ),
-        "cell-062": "len(two) == 5 and after > 10 * before and before < 5 * hiss",
+        "cell-062": (
+            "len(two) == 5 and after > 10 * before and before < 5 * hiss"
+            " and [100 < (min(a for a, b in two if b * 0.032 > begin) + 1) * 32 - begin * 1000"
+            " for begin, _ in recording.marks] == [True, False, False, False]"
+        ),
         "cell-068": "compiler is None or same == len(sounds)",
         "cell-070": (
             "one_by_one.ok and all_at_once.ok"

@@ -108,7 +108,8 @@ LOW, BETWEEN, HIGH = 0.1, 0.4, 0.9
         ([HIGH, LOW], 2, [(0, 1)]),  # the sound is over
         ([HIGH, LOW, LOW, HIGH], 2, [(0, 1), (3, 4)]),
         ([0.5, 0.35, 0.35], 1, [(0, 3)]),  # at least, and below
-        ([HIGH, float("nan"), LOW, LOW], 2, [(0, 2)]),
+        ([HIGH, float("nan"), LOW, LOW], 2, [(0, 1)]),  # not a number is no speech
+        ([HIGH, *[float("nan")] * 3], 2, [(0, 1)]),  # and does not record for ever
         ([float("nan")] * 3, 1, []),
     ],
 )

@@ -1,7 +1,7 @@
 """A recording with a voice among other sounds, and where it speaks (lab 07).
 
-``data/speech.wav`` has 8,000 samples a second, as telephones have. Microphones of phones give
-16,000, so :func:`recording` brings it to that rate.
+``data/speech.wav`` has 8,000 samples a second, as telephones have. The network of lab 07
+wants 16,000, so :func:`recording` brings it to that rate.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def doubled(sound: Tensor) -> Tensor:
     """Twice as many samples: those that there were, and between each two a new one.
 
     The new ones come from a windowed sinc (any text on sampling; the window is Hann's), so that
-    nothing above the old highest frequency is added.
+    almost nothing above the old highest frequency is added.
 
     Args:
         sound: float, shape ``(n,)``.

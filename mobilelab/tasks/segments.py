@@ -40,7 +40,7 @@ class Segmenter:
             if probability >= self.start:
                 self.begin, self.quiet = self.pieces, 0
         else:
-            self.quiet = self.quiet + 1 if probability < self.end else 0
+            self.quiet = 0 if probability >= self.end else self.quiet + 1
             if self.quiet == self.silence:
                 found = (self.begin, self.pieces + 1 - self.silence)
                 self.begin = None

@@ -63,6 +63,14 @@ def wrong_pieces_8(buffers, size):  # one piece from a buffer at most
     return torch.stack(found) if found else torch.zeros(0, size)
 
 
+def wrong_pieces_9(buffers, size):  # float64, which numpy makes of it
+    return right_pieces(buffers, size).double()
+
+
+def right_answers_2(step, calls, begins):  # joined, as the lab's own stream is
+    return torch.cat(right_answers(step, calls, begins))
+
+
 def right_answers(step, calls, begins):
     states, found = {}, []
     for who, piece in calls:

@@ -25,7 +25,7 @@ def check_pieces(pieces: Callable[[list[Tensor], int], Tensor]) -> Check:
         -32768, 32768, (4000,), generator=torch.Generator().manual_seed(0), dtype=torch.int16
     )
     edges = torch.tensor([-32768, 32767, 0, 1], dtype=torch.int16)
-    cases = (
+    plan = (
         ("a buffer for each piece", [512] * 3, 512,
          "Here each buffer is a piece: only the numbers change."),
         ("smaller buffers", [480] * 5, 512,
@@ -39,37 +39,41 @@ def check_pieces(pieces: Callable[[list[Tensor], int], Tensor]) -> Check:
         ("another size", [441] * 4, 256, "`size` is an argument: at 8 kHz a piece has 256."),
     )  # fmt: skip
     asked = [(name, list(sound.split([*many, 4000 - sum(many)])[:-1]), size, hint)
-             for name, many, size, hint in cases]  # fmt: skip
+             for name, many, size, hint in plan]  # fmt: skip
     asked.append(
         ("the loudest samples", [edges], 4,
          "-32768 becomes -1 exactly, so divide by 32768. 32767 is a little less than 1.")
     )  # fmt: skip
-    return verify(
-        "Exercise 07.1",
-        [
-            Case(
-                name,
-                lambda b=buffers, s=size: pieces([one.clone() for one in b], s),
-                _pieces(buffers, size),
-                hint,
-                tolerance=1e-6,
-            )
-            for name, buffers, size, hint in asked
-        ],
+    cases = [
+        Case(
+            name,
+            lambda b=buffers, s=size: pieces([one.clone() for one in b], s),
+            _pieces(buffers, size),
+            hint,
+            tolerance=1e-6,
+        )
+        for name, buffers, size, hint in asked
+    ]
+    kind = Case(
+        "the element type that the network takes",
+        lambda: str(pieces([edges.clone()], 4).dtype),
+        "torch.float32",
+        "numpy divides int16 in float64; the network takes float32 only. Take `.float()` first.",
     )
+    return verify("Exercise 07.1", [*cases, kind])
 
 
 def _step(piece: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     """An answer that depends on all pieces so far, the latest ones most."""
     now = state * 0.5 + piece.mean()
-    return now.sum(), now
+    return now.sum().view(1, 1), now
 
 
 def _step_in_place(piece: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     """The same by a runtime that writes into the memory that it is given."""
     state *= 0.5
     state += piece.mean()
-    return state.sum(), state
+    return state.sum().view(1, 1), state
 
 
 def _answers(step: Step, calls: Sequence[tuple[str, Tensor]], begins: Tensor) -> list[float]:

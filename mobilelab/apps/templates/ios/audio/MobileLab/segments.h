@@ -1,6 +1,6 @@
 // The part of a voice recorder that is not the network: from a microphone's buffers to pieces, from
 // probabilities to segments. The same steps in the same order as in Python. Plain C, so that it runs
-// and can be tested anywhere: Swift calls it through the bridging header, Kotlin through JNI.
+// and can be tested anywhere: Swift can call it through a bridging header, Kotlin through JNI.
 #ifndef MOBILELAB_SEGMENTS_H
 #define MOBILELAB_SEGMENTS_H
 
@@ -8,7 +8,7 @@
 
 #define ML_PIECE 512
 
-// A piece that is being filled.
+// A piece that is being filled. Begin with filled as 0.
 typedef struct {
     float piece[ML_PIECE];
     int filled;
@@ -44,7 +44,7 @@ static inline int ml_push(ml_segmenter *s, float probability, int *first, int *l
             s->quiet = 0;
         }
     } else {
-        s->quiet = probability < s->end ? s->quiet + 1 : 0;
+        s->quiet = probability >= s->end ? 0 : s->quiet + 1;  // not a number is no speech
         if (s->quiet == s->silence) {
             *first = s->begin;
             *last = s->pieces + 1 - s->silence;
