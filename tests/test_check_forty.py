@@ -43,8 +43,12 @@ class Here:
     def run(self, name, job, deadline, memory_mib):
         if job["kind"] in ("time", "peak"):
             return Outcome("done", {}, 0.0, 0.0, 0.0)
-        with warnings.catch_warnings():
-            return Outcome("done", work.main(job), 0.0, 0.0, 0.0)
+        threads = torch.get_num_threads()
+        try:
+            with warnings.catch_warnings():
+                return Outcome("done", work.main(job), 0.0, 0.0, 0.0)
+        finally:
+            torch.set_num_threads(threads)
 
 
 def walked(road, name):

@@ -34,6 +34,7 @@ TRACED = ("trace", "recipe")
 def main(job: dict[str, Any]) -> dict[str, Any]:
     """Do one job."""
     warnings.simplefilter("ignore")
+    torch.set_num_threads(1)  # two jobs with two threads each would wait for one another
     sys.path[:0] = [path for path in job.get("paths", ()) if path not in sys.path]
     folder = Path(job["folder"])
     return {"prepare": prepare, "road": road, "peak": peak, "time": timed}[job["kind"]](job, folder)
