@@ -41,7 +41,7 @@ def check_place(place: Callable[[int, int, int, int], tuple[int, int, int, int]]
     return verify(
         "Exercise 01.1",
         [
-            Case(name, lambda s=sizes: tuple(int(x) for x in place(*s)), _place(*sizes), hint)
+            Case(name, lambda s=sizes: tuple(place(*s)), _place(*sizes), hint)
             for name, sizes, hint in cases
         ],
     )
