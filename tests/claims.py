@@ -26,6 +26,16 @@ CLAIMS: dict[str, dict[str, str]] = {
             " and share(typical, names[8:]) < share(held, names[8:])"
         ),
     },
+    "01_image_classification": {
+        "cell-060": "judged(answers['fx-int8']) < 0.1 and judged(answers['eager-int8']) > 0.6",
+        "cell-067": (
+            "all(abs(judged(answers[name]) - judged(reference)) < 0.1"
+            " for name in ('eager-int8', 'fx-mended', 'fx-channel'))"
+            " and parity.compare(reference, answers['fx-channel']).rel_l2"
+            " < 0.75 * parity.compare(reference, answers['fx-mended']).rel_l2"
+        ),
+        "cell-075": "compiler is None or all(o[1] and o[0] < 1e-4 for o in off)",
+    },
     "03_detection": {
         "cell-017": "same == len(crowds)",
         "cell-048": (

@@ -396,6 +396,29 @@ def test_a_server_that_ends_is_one_sentence(tmp_path, monkeypatch):
         one.run("a", {}, 5, 1000)
 
 
+def prepared(folder, source):
+    """A job that imports a module of this source."""
+    (folder / "m.py").write_text(source)
+    job = {"kind": "prepare", "target": f"{folder / 'm'}.py:MODEL", "examples": ["1,4:float32"]}
+    return {**job, "folder": str(folder), "memory_mib": 4000}
+
+
+def test_what_a_library_prints_is_no_answer(tmp_path, monkeypatch):
+    serve = "print('hello', flush=True); from mobilelab.check import server; server._serve([])"
+    monkeypatch.setattr(launcher, "_command", lambda *_: [sys.executable, "-c", serve])
+    job = prepared(tmp_path, "from torch import nn\nMODEL = nn.Linear(4, 2)\n")
+    with launcher.Launcher(tmp_path) as one:
+        assert one.run("a", job, 120, 4000).status == "done"
+
+
+def test_nothing_begins_after_the_stop(tmp_path):
+    job = prepared(tmp_path, "import time\ntime.sleep(3600)\n")
+    with launcher.Launcher(tmp_path) as one:
+        one.stop()
+        ended = one.run("a", job, 60, 4000)
+    assert ended.status == "crashed" and "SIGKILL" in ended.detail
+
+
 # --- the command ----------------------------------------------------------------------------
 
 MODULE = """

@@ -174,6 +174,17 @@ def test_one_record_and_equal_records_can_be_drawn():
         widgets.TradeoffExplorer([])
 
 
+def test_the_courses_cells_belong_to_the_courses_own_files():
+    """Another network's file of the same name has another recipe."""
+    mine, ours = record("mobile", chapter=""), record("mobile-int8", chapter="05")
+    explorer = widgets.TradeoffExplorer([mine, ours])
+    assert set(explorer.contents()["code"]) == {"mobile-int8"}
+    explorer.selected.value = "mobile"
+    assert "your own cell builds it" in explorer.code.value
+    explorer.selected.value = "mobile-int8"
+    assert "optimize" in explorer.code.value
+
+
 def test_sliders_at_their_ends_and_every_selection():
     explorer = widgets.TradeoffExplorer(TABLE)
     for slider in (explorer.size, explorer.latency, explorer.accuracy):

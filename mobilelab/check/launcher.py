@@ -59,7 +59,7 @@ class Launcher:
         self._server: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._ended: dict[int, tuple[int, float]] = {}
-        self._running: set[int] = set()
+        self._stopped = False
         (folder / "jobs").mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Launcher:
@@ -84,9 +84,8 @@ class Launcher:
         return 2 if (os.cpu_count() or 1) > 1 and room > 2 * memory_mib else 1
 
     def stop(self) -> None:
-        """End the jobs that run."""
-        for pid in list(self._running):
-            kill(pid)
+        """End the jobs that run, and each that is started later: who waits for one sees to it."""
+        self._stopped = True
 
     def run(self, name: str, job: dict[str, Any], deadline: float, memory_mib: float) -> Outcome:
         """Run one job to its end, or to the end of its time or memory.
@@ -102,17 +101,17 @@ class Launcher:
         answer.unlink(missing_ok=True)
         place.write_text(json.dumps(job))
         pid, ended = self._start(place)
-        self._running.add(pid)
         started = time.monotonic()  # what is imported once for all roads is nobody's time
         watch = _Watch(pid, started + deadline, memory_mib)
         end = None
         while end is None:
             end = ended(LOOK)
-            if end is None:
+            if end is None and self._stopped:  # also what was just being started
+                watch.end()
+            elif end is None:
                 watch.look()
         code, cpu = end
         watch.end()
-        self._running.discard(pid)
         seconds = time.monotonic() - started
         if watch.why:
             return Outcome(watch.why, {}, seconds, cpu, watch.peak)
@@ -165,13 +164,13 @@ class Launcher:
         0 if the server itself has ended.
         """
         assert server.stdout is not None
-        what, *values = server.stdout.readline().split() or [b""]
+        line = server.stdout.readline()
+        what, *values = line.split() or [b""]
         if what == b"started":
             return int(values[0])
         if what == b"ended":
             self._ended[int(values[0])] = int(values[1]), float(values[2])
-            return None
-        return 0
+        return None if line else 0  # what a library printed is nobody's answer
 
 
 class _Watch:

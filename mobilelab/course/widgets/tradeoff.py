@@ -57,7 +57,9 @@ class TradeoffExplorer(Explorer):
         remeasure: measures the records again; called as
             ``remeasure(threads=..., layout=..., on_step=...)``. Without it the two switches
             are off. ``functools.partial(remeasure.again, built, reference, data)`` is one.
-        cells: name of a variant to the code that builds it.
+        cells: name of a variant to the code that builds it. Without it, the course's own for
+            records that name the chapter of their recipe: another network's ``mobile`` has
+            another.
         extra: further quantities, name to :class:`Axis`; a limit of theirs is that of the budget
             at the start.
         folder: where :meth:`save_csv` writes.
@@ -75,14 +77,16 @@ class TradeoffExplorer(Explorer):
         budget: Budget = COURSE,
         *,
         remeasure: Remeasure | None = None,
-        cells: Mapping[str, str] = CELLS,
+        cells: Mapping[str, str] | None = None,
         extra: Mapping[str, Axis] | None = None,
         folder: str | Path = "out",
     ) -> None:
         super().__init__()
         _check(records)
         self.records = list(records)
-        self.cells, self.folder, self.remeasure = cells, Path(folder), remeasure
+        ours = {r.variant: CELLS[r.variant] for r in records if r.chapter and r.variant in CELLS}
+        self.cells, self.folder = ours if cells is None else cells, Path(folder)
+        self.remeasure = remeasure
         first = self.records[0]
         self._start = budget
         self._first = (first.threads, first.layout)
